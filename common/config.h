@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef HR_CONFIG_H
+#define HR_CONFIG_H
+
+/*
+ * config - what config/headrace.yaml says, checked and with defaults filled in.
+ * Read once before threads start, immutable from then on. The schema table
+ * (common/config.def) is the one source of names, units, ranges, defaults and help.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/log.h"
+
+#define HR_CONFIG_TEXT 256
+#define HR_PORTS_MAX 8
+#define HR_CPUS_MAX 16
+#define HR_UDP_PORTS_MAX 128
+
+enum hr_port_kind {
+	HR_PORT_PCI,
+	HR_PORT_AF_XDP,
+	HR_PORT_MEMIF,
+	HR_PORT_PCAP,
+};
+
+/* One of `ports:`. `device:` chooses the kind: "0000:03:00.0", "af_xdp:<interface>",
+ * "memif:server:<socket path>", "memif:client:<socket path>", "pcap:<file>". */
+struct hr_port_config {
+	enum hr_port_kind kind;
+	char device[HR_CONFIG_TEXT]; /* as written */
+	char target[HR_CONFIG_TEXT]; /* PCI address, interface, socket path or file */
+	bool memif_is_server;
+	uint32_t memif_id;
+	bool pcap_as_fast_as_it_goes; /* pace: file | fast */
+	uint32_t n_queues;
+	uint32_t rx_descriptors;
+	char xdp_program[HR_CONFIG_TEXT]; /* "" = the one that came with this build */
+};
+
+enum hr_encoding {
+	HR_ENCODING_JSON,
+	HR_ENCODING_NONE,
+};
+
+struct hr_config {
+	char path[HR_CONFIG_TEXT]; /* of the file that was read */
+
+	char name[64]; /* of the appliance, in logs and metrics */
+	char run_dir[HR_CONFIG_TEXT]; /* statistics, sockets, pid files */
+	enum hr_log_level log_level;
+
+	/* listen */
+	uint16_t udp_ports[HR_UDP_PORTS_MAX];
+	uint32_t n_udp_ports;
+	bool insecure; /* headerless JSON is taken */
+	char keys_file[HR_CONFIG_TEXT];
+
+	/* dataplane */
+	struct hr_port_config ports[HR_PORTS_MAX];
+	uint32_t n_ports;
+	uint32_t main_cpu;
+	uint32_t worker_cpus[HR_CPUS_MAX]; /* one worker each */
+	uint32_t n_workers;
+	bool poll_busy; /* poll: busy | adaptive */
+	uint32_t memory_mb; /* huge pages for packet buffers */
+	bool huge_pages;
+	uint32_t n_mbufs;
+
+	/* epoch */
+	uint64_t epoch_budget_bytes;
+	uint32_t epoch_min_interval_us;
+	uint32_t epoch_max_interval_us;
+	uint32_t epoch_max_events; /* initial chain setting */
+
+	/* streams */
+	uint32_t stream_max; /* per shard; initial chain setting */
+	uint64_t stream_max_age_us;
+
+	/* data set */
+	uint32_t n_shards;
+	uint32_t generation;
+
+	/* log */
+	uint64_t log_keep_memory_bytes;
+
+	/* kafka */
+	char kafka_brokers[HR_CONFIG_TEXT];
+	/* librdkafka properties passed through, "name=value\n" each (security etc.) */
+	char kafka_properties[1024];
+	uint32_t kafka_replication; /* 0: 3 where there are three brokers, else 1 */
+
+	/* topics view */
+	bool topics_enabled;
+	enum hr_encoding topics_encoding;
+	char topics_compression[16];
+	uint32_t topics_interval_us;
+	uint32_t topics_batch_bytes;
+	char topic_prefix[32]; /* "" ; tests put theirs in front of every topic */
+	uint32_t user_events_partitions;
+	uint32_t product_views_partitions;
+	uint32_t purchases_partitions;
+	uint32_t dead_letters_partitions;
+
+	/* redis view */
+	bool redis_enabled;
+	char redis_host[HR_CONFIG_TEXT];
+	uint16_t redis_port;
+	char redis_password_file[HR_CONFIG_TEXT];
+	uint32_t redis_tick_us;
+	uint32_t redis_tick_bytes;
+	uint32_t recent_views_max;
+	uint32_t recommendations_max;
+	uint32_t similar_cache_entries;
+	uint32_t similar_cache_ms; /* changes by the shop are noticed within this */
+
+	/* control plane */
+	char metrics_listen[64]; /* address:port */
+	char dataplane_program[HR_CONFIG_TEXT];
+	uint32_t restart_delay_ms;
+	uint32_t stop_drain_ms;
+};
+
+/*
+ * Read and check a file. Returns 0 or -EINVAL/-ENOENT…; err holds the first error as
+ * "file:line:column: found …, expected …". hr_config_check() writes all of them.
+ */
+int hr_config_read(struct hr_config *out, const char *path, struct hr_err *err);
+
+/* Defaults only, as an empty file would give. Tests start from here. */
+void hr_config_defaults(struct hr_config *out);
+
+/* A write key of the key file: lines "<id> <32 hex digits> [comment]". */
+struct hr_write_key {
+	uint32_t id;
+	uint8_t key[16];
+};
+
+/* Returns the number of keys (max at most) or a negated errno with err. */
+int hr_keys_read(struct hr_write_key *out, uint32_t max, const char *path,
+		 struct hr_err *err);
+
+#endif

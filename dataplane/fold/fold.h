@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef HR_FOLD_H
+#define HR_FOLD_H
+
+/*
+ * fold - the pure function of the chain: from accepted links to verdicts, per-user
+ * aggregates and event outputs. The live path and every replay call it with the
+ * same bytes and get the same outputs, to the digest.
+ *
+ * It reads the link and its own state, nothing else: no clock, no configuration
+ * file, no memory limit, no random seed, no float. One thread at a time per
+ * struct hr_fold; in production the shard's owning worker.
+ *
+ *   link body ─▶ items ─▶ stream window ─▶ events ─▶ verdict
+ *                                            └▶ user row (scratch table of the link)
+ *
+ * State across links: chain configuration, one {highest, 64-bit window} per
+ * stream, counters (ledger law 2) and the digest.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dataplane/beacon/event.h"
+#include "dataplane/log/link.h"
+#include "dataplane/log/record.h"
+
+enum hr_fold_verdict {
+	HR_COUNTED,
+	HR_LATE,
+	HR_REPEATED,
+	HR_FILTERED,
+	HR_REJECTED,
+	HR_OVERFLOW,
+	HR_FOLD_VERDICTS
+};
+
+#define HR_NO_ROW UINT32_MAX
+
+/* One event of the link, in input order, whatever became of it. */
+struct hr_out_event {
+	struct hr_event event; /* valid when verdict is HR_COUNTED */
+	struct hr_str raw;     /* the event's own bytes */
+	uint32_t user_row;     /* index into users; HR_NO_ROW unless counted */
+	uint32_t next_of_user; /* next counted event of the same user, in input order;
+				* HR_NO_ROW at the last */
+	uint32_t item;         /* offset of its item in the body: source, key id,
+				* receive time */
+	uint8_t verdict;       /* enum hr_fold_verdict */
+	uint8_t reject;        /* enum hr_reject */
+	uint8_t codec;
+	uint8_t reserved;
+};
+
+/* One user of the link, in order of the first counted event. */
+struct hr_out_user {
+	struct hr_str user;
+	uint32_t hash;        /* murmur2 of user */
+	uint32_t first_event; /* index into events; follow next_of_user */
+	uint32_t last_event;
+	uint32_t n_events;
+	uint32_t n_views;     /* product_view */
+	uint32_t n_purchases; /* purchase */
+	int64_t last_active_ms; /* newest event time */
+};
+
+/* Outputs of one link. Memory: one allocation, hr_out_bytes() long. */
+struct hr_out {
+	uint32_t n_events, n_users;
+	uint32_t max_events, n_slots;
+	struct hr_out_event *events;
+	struct hr_out_user *users;
+	uint32_t *slots; /* scratch: open-addressing table of user rows */
+	struct hr_arena arena;
+	uint64_t verdicts[HR_FOLD_VERDICTS]; /* of this link */
+	uint64_t rejects[HR_REJECT_COUNT];
+	uint64_t gaps; /* sequence numbers that this link showed to be missing */
+	struct hr_id128 digest; /* of the chain up to and with this link */
+};
+
+/* Counters of the shard since link 1: ledger law 2 says logged = sum(verdicts). */
+struct hr_fold_totals {
+	uint64_t logged;
+	uint64_t verdicts[HR_FOLD_VERDICTS];
+	uint64_t rejects[HR_REJECT_COUNT];
+	uint64_t gaps;
+	uint64_t streams; /* alive now */
+};
+
+struct hr_fold;
+
+/* max_streams is what the table is made for; a chain whose CONFIG asks for more
+ * cannot be folded by it (hr_fold_begin says -E2BIG). Returns 0 or -ENOMEM. */
+int hr_fold_new(struct hr_fold **out, const struct hr_data_set *set, uint16_t shard,
+		uint32_t max_streams);
+void hr_fold_free(struct hr_fold *fold);
+
+/* Bytes of outputs for a link, from its event count and body; and their making in
+ * memory of that size. Cold. */
+size_t hr_out_bytes(const struct hr_link *link);
+struct hr_out *hr_out_init(void *memory, const struct hr_link *link);
+
+/*
+ * Start folding a link: it must be the one behind the last. Its out must be ready.
+ * Returns 0, or -EPROTO: not the next link; -E2BIG: CONFIG of a fold_version or
+ * size this binary does not know. Marks and floors are raised here, undivided.
+ */
+int hr_fold_begin(struct hr_fold *fold, struct hr_link *link);
+
+/* Fold up to max_events more of it. Returns true when the link is done. */
+bool hr_fold_step(struct hr_fold *fold, uint32_t max_events);
+
+/* Where the fold stands: link n, its hash, and the digest. */
+uint64_t hr_fold_n(const struct hr_fold *fold);
+const struct hr_id128 *hr_fold_hash(const struct hr_fold *fold);
+const struct hr_id128 *hr_fold_digest(const struct hr_fold *fold);
+const struct hr_chain_config *hr_fold_config(const struct hr_fold *fold);
+void hr_fold_read_totals(const struct hr_fold *fold, struct hr_fold_totals *out);
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef HR_OWNER_H
+#define HR_OWNER_H
+
+/*
+ * owner - the committer thread: for each shard this appliance owns it fences,
+ * appends closed epochs, reads them back through the accept rule, and hands the
+ * accepted links to the shard's worker to be folded.
+ *
+ *               closed (epochs)                  append
+ *   worker w ───────────────▶ ┌───────────┐ ──────────────▶ log partition
+ *            ◀─────────────── │ committer │ ◀────────────── read back
+ *               accepted      └───────────┘
+ *            ───────────────▶      │ hr_feed_put(): folded links, in order
+ *               folded             ▼ views
+ *
+ * One ring of each kind a worker, single producer and single consumer; all four
+ * arrows carry pointers. Rings are sized so that they cannot overflow (closed: the
+ * epoch pool; accepted and folded: HR_OWNER_WINDOW, which the committer keeps).
+ *
+ * At start each shard's partition is read from its first link; every accepted link
+ * goes through worker and feed like a live one, so replay is not a second path.
+ * Then FENCE, CONFIG on an empty chain (else an empty EPOCH), then it is ready.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "dataplane/log/link.h"
+#include "dataplane/log/record.h"
+#include "dataplane/shard/epoch.h"
+
+struct hr_config;
+struct hr_feed;
+struct hr_stats;
+struct rte_ring;
+
+#define HR_OWNER_WINDOW 256u /* links a worker may have at once, unfolded */
+#define HR_SHARDS_MAX 100u
+#define HR_WORKERS_MAX 16u
+
+enum hr_shard_state {
+	HR_SHARD_STARTING, /* reading the chain, fencing */
+	HR_SHARD_READY,    /* owner; takes epochs */
+	HR_SHARD_RECOVERING, /* outcome unknown: fencing anew; epochs wait */
+	HR_SHARD_FENCED,   /* another appliance owns it */
+	HR_SHARD_STOPPED,  /* by name: see hr_owner_reason() */
+};
+
+/* What a worker reads of a shard without asking: one cache line, written by the
+ * committer alone. */
+struct hr_shard_view {
+	_Alignas(64) atomic_uint state; /* enum hr_shard_state */
+	/* Epochs of this shard given back to the pool since the start, accepted or
+	 * dropped. A worker that closed as many has nothing waiting. */
+	_Atomic uint64_t epochs_done;
+	_Atomic uint64_t accepted_n;
+};
+
+struct hr_owner_conf {
+	const struct hr_config *config;
+	const struct hr_data_set *set;
+	struct hr_epoch_pool *pool;
+	struct hr_feed *feed;
+	struct hr_stats *stats;
+	uint32_t n_workers;
+	uint8_t worker_of_shard[HR_SHARDS_MAX];
+	struct rte_ring *closed[HR_WORKERS_MAX];
+	struct rte_ring *accepted[HR_WORKERS_MAX];
+	struct rte_ring *folded[HR_WORKERS_MAX];
+};
+
+struct hr_owner;
+
+/* Starts the thread; shards become ready by themselves. conf is copied. Returns 0
+ * or a negated errno with err (topic with other settings, data set disagrees). */
+int hr_owner_start(struct hr_owner **out, const struct hr_owner_conf *conf,
+		   struct hr_err *err);
+
+/* Any thread. */
+const struct hr_shard_view *hr_owner_shard(const struct hr_owner *owner, uint16_t shard);
+/* Why a shard is STOPPED or not yet ready; a sentence, "" when all is well. */
+void hr_owner_reason(const struct hr_owner *owner, uint16_t shard, char *out, size_t max);
+
+/*
+ * Stop: the workers have closed their last epochs. Waits up to drain_ms until all
+ * are accepted and folded into the feed, then ends the thread and frees.
+ * Returns the number of datagrams (items) that were still tentative, to be counted
+ * as HR_DROP_SHUTDOWN; 0 when everything is in the log.
+ */
+uint64_t hr_owner_stop(struct hr_owner *owner, uint32_t drain_ms);
+
+#endif

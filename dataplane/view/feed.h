@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef HR_FEED_H
+#define HR_FEED_H
+
+/*
+ * feed - folded links in memory, for the views to take by number.
+ *
+ *   committer ──put──▶ [ n-3 | n-2 | n-1 | n ] ◀──get(n)── views
+ *
+ * Bounded by log.keep_memory: when it is full the oldest link leaves, whoever has
+ * not read it yet; a view that asks for it is told so (GAP) and folds the log again
+ * for itself. So a view that is slow or down holds up nobody. One lock, held for a
+ * few instructions; no worker ever takes it.
+ */
+
+#include <stdint.h>
+
+#include "dataplane/log/link.h"
+
+struct hr_feed;
+
+int hr_feed_new(struct hr_feed **out, uint32_t n_shards, size_t keep_bytes);
+void hr_feed_free(struct hr_feed *feed);
+
+/* Committer. Takes over the caller's reference. Per shard in order of n, from 1. */
+void hr_feed_put(struct hr_feed *feed, struct hr_link *link);
+
+/*
+ * View. Link n of a shard with a reference of the caller's own: returns 1; 0 when
+ * it is not folded yet; -ENODATA when it has left memory (GAP).
+ */
+int hr_feed_get(struct hr_feed *feed, uint16_t shard, uint64_t n, struct hr_link **out);
+
+/* The newest n of a shard, 0 for none. */
+uint64_t hr_feed_last(struct hr_feed *feed, uint16_t shard);
+
+/*
+ * View. Wait until something was put after *seen (start with 0) or timeout_ms went
+ * by; *seen becomes the number of puts so far. Also woken by hr_feed_wake().
+ */
+void hr_feed_wait(struct hr_feed *feed, uint64_t *seen, uint32_t timeout_ms);
+void hr_feed_wake(struct hr_feed *feed);
+
+size_t hr_feed_bytes(struct hr_feed *feed);
+
+#endif

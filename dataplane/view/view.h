@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef HR_VIEW_H
+#define HR_VIEW_H
+
+/*
+ * view - something folded from the log and written to a store, with its position
+ * in that store. The interface behind which Redis and the Kafka topics stand.
+ *
+ * A view has its own thread (or threads); it takes folded links from the feed by
+ * number, the next behind its position, and from a replay when the feed says GAP.
+ * It applies a link iff the link follows its position and prev_hash fits; skips it
+ * iff its own chain has the same hash there; a position beyond the log is an alarm.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "dataplane/log/record.h"
+
+struct hr_config;
+struct hr_feed;
+struct hr_stats;
+
+/* What a store says of one shard: everything up to link n is in it, with the first
+ * k outputs of link n + 1 (0 in this version: links are applied whole). */
+struct hr_position {
+	uint32_t generation;
+	uint64_t n;
+	uint32_t k;
+	struct hr_id128 hash;   /* of link n; of the chain's root for n = 0 */
+	struct hr_id128 digest; /* fold's, at n */
+};
+
+/* "1 1234 0 <32 hex> <32 hex>": generation n k hash digest. */
+#define HR_POSITION_TEXT 160
+int hr_position_print(const struct hr_position *p, char out[HR_POSITION_TEXT]);
+int hr_position_parse(const char *text, size_t n, struct hr_position *out);
+
+enum hr_view_state {
+	HR_VIEW_CONNECTING, /* its store is out of reach; retried */
+	HR_VIEW_CATCHING_UP,
+	HR_VIEW_LIVE,
+	HR_VIEW_STOPPED, /* by name: hr_view_reason() */
+};
+
+struct hr_view_conf {
+	const struct hr_config *config;
+	const struct hr_data_set *set;
+	struct hr_feed *feed;
+	struct hr_stats *stats;
+};
+
+struct hr_view;
+
+struct hr_view_ops {
+	const char *name; /* "redis", "topics" */
+	/* Starts the view's threads; never waits for the store. */
+	int (*start)(struct hr_view **out, const struct hr_view_conf *conf,
+		     struct hr_err *err);
+	enum hr_view_state (*state)(const struct hr_view *view);
+	void (*reason)(const struct hr_view *view, char *out, size_t max);
+	/* The newest n of a shard that is surely in the store. */
+	uint64_t (*applied)(const struct hr_view *view, uint16_t shard);
+	/* Wait up to drain_ms until everything in the feed is applied, then end the
+	 * threads and free. Returns true when it was. */
+	bool (*stop)(struct hr_view *view, uint32_t drain_ms);
+};
+
+extern const struct hr_view_ops hr_view_redis;
+extern const struct hr_view_ops hr_view_topics;
+
+#endif
