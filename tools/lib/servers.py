@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -35,8 +36,16 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
+ENDINGS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+
+
 def run_command(name, main):
-    """Runs a tool's main; every refusal becomes one clear text and exit code 1."""
+    """Runs a tool's main; every refusal becomes one clear text and exit code 1.
+    Being asked to end takes the same way out as Ctrl-C, so nothing is left half."""
+    def end(*_):
+        raise KeyboardInterrupt
+    for number in ENDINGS:
+        signal.signal(number, end)
     try:
         sys.exit(main())
     except Trouble as trouble:
@@ -50,10 +59,25 @@ def run_command(name, main):
         sys.exit(1)
 
 
+@contextlib.contextmanager
+def undisturbed():
+    """Holds back the request to end until the block is through; yields the mask
+    from before, which a child must get back."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
+    try:
+        yield before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def cache_folder():
     """Downloads and what is made of them, shared by every clone on this machine."""
     chosen = os.environ.get("HEADRACE_CACHE")
-    return os.path.abspath(chosen or os.path.expanduser("~/.cache/headrace"))
+    path = os.path.abspath(chosen or os.path.expanduser("~/.cache/headrace"))
+    if re.search(r'[:*"\\\n]', path):
+        raise Trouble(f"the cache folder {path} has a character in its name that a Java "
+                      f"class path cannot hold; choose another with HEADRACE_CACHE")
+    return path
 
 
 def wait_until(question, timeout_s, every_s=0.02, progress=None):
@@ -122,6 +146,9 @@ def write_json(path, value):
 
 
 def make_folder(path):
+    if re.search(r'[,"\\\n]', os.path.realpath(path)):
+        raise Trouble(f"the folder {path} has a character in its name that a server's "
+                      f"configuration cannot hold; choose another with --run DIR")
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
@@ -334,22 +361,27 @@ class Server:
             return None
         return pid if self.mark in command_line(pid) else None
 
-    def spawn(self, argv, cpus=None, env=None):
-        """Starts it in a session of its own, so that no Ctrl-C of ours reaches it."""
+    def spawn(self, argv, cpus=None):
+        """Starts it in a session of its own, so that no Ctrl-C of ours reaches it.
+        Undisturbed, for a process without its pid file would be nobody's."""
         os.makedirs(self.folder, exist_ok=True)
         rotate_log(self.log)
-        with open(self.log, "ab") as log:
+        with open(self.log, "ab") as log, undisturbed() as mask:
+            def in_child():
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+                if cpus:
+                    os.sched_setaffinity(0, cpus)
             self.log_start = log.seek(0, os.SEEK_END)
             self.child = subprocess.Popen(
-                argv, cwd=self.folder, env=env, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, start_new_session=True,
-                preexec_fn=(lambda: os.sched_setaffinity(0, cpus)) if cpus else None)
-        try:
-            write_json(self.pid_file, {"pid": self.child.pid, "boot": boot_id(),
-                                       "start": start_time(self.child.pid)})
-        except BaseException:
-            self.child.kill()
-            raise
+                argv, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True, preexec_fn=in_child)
+            try:
+                write_json(self.pid_file,
+                           {"pid": self.child.pid, "boot": boot_id(),
+                            "start": start_time(self.child.pid)})
+            except BaseException:
+                self.child.kill()
+                raise
 
     def await_ready(self, ready, timeout_s):
         """Waits for ready(); says why it did not come to that."""
@@ -369,42 +401,50 @@ class Server:
                 f"{log_tail(self.log, self.log_start)}")
 
     def signal(self, number):
-        """True if our process got it. A pidfd closes the gap between check and kill."""
+        """Signals our process, if there is one. Returns what await_gone() takes.
+        The handle closes the gap between the check and the kill."""
         pid = self.pid()
         if pid is None:
-            return False
+            return None
+        handle = None
         try:
             handle = os.pidfd_open(pid)
+            if self.pid() == pid:
+                signal.pidfd_send_signal(handle, number)
+                return handle
         except ProcessLookupError:
-            return False
-        try:
-            if self.pid() != pid:
-                return False
-            signal.pidfd_send_signal(handle, number)
-        except ProcessLookupError:
-            return False
+            pass
         except PermissionError:
+            os.close(handle)
             raise Trouble(f"{self.name} (pid {pid}) belongs to another user; "
                           f"run this as that user or root") from None
-        finally:
+        if handle is not None:
             os.close(handle)
-        return True
-
-    def await_gone(self, timeout_s):
-        return wait_until(lambda: self.pid() is None, timeout_s)
+        return None
 
     def forget(self):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.pid_file)
 
 
+def await_gone(handle, timeout_s):
+    """Waits for the end of a whole process. The kernel tells by the handle when the
+    last thread is gone and its ports are closed; /proc shows a zombie before that."""
+    try:
+        gone, _, _ = select.select([handle], [], [], max(timeout_s, 0))
+        return bool(gone)
+    finally:
+        os.close(handle)
+
+
 def stop_servers(servers, patience_s):
     """SIGTERM to all, wait, SIGKILL with a notice to who is still there. Returns how
     many were running."""
-    asked = [server for server in servers if server.signal(signal.SIGTERM)]
+    asked = [(server, server.signal(signal.SIGTERM)) for server in servers]
+    asked = [(server, handle) for server, handle in asked if handle is not None]
     deadline = time.monotonic() + patience_s
-    for server in asked:
-        if not server.await_gone(max(deadline - time.monotonic(), 0)):
+    for server, handle in asked:
+        if not await_gone(handle, deadline - time.monotonic()):
             say(f"{server.name} did not stop within {patience_s:.0f} s of SIGTERM; "
                 f"killing it (pid {server.pid()})")
             kill_server(server)
@@ -415,13 +455,20 @@ def stop_servers(servers, patience_s):
 
 def kill_server(server):
     """SIGKILL and the certainty that it is gone."""
-    if not server.signal(signal.SIGKILL):
+    pid, handle = server.pid(), server.signal(signal.SIGKILL)
+    if handle is None:
         return False
-    if not server.await_gone(30):
-        raise Trouble(f"{server.name} (pid {server.pid()}) does not go after SIGKILL; "
-                      f"it hangs in the kernel (see /proc/{server.pid()}/wchan)")
+    if not await_gone(handle, 30):
+        raise Trouble(f"{server.name} (pid {pid}) does not go after SIGKILL; "
+                      f"it hangs in the kernel (see /proc/{pid}/wchan)")
     server.forget()
     return True
+
+
+def await_ports(servers, ports):
+    """A server that has just died by itself may not have closed its ports yet."""
+    if any(os.path.exists(server.pid_file) for server in servers):
+        wait_until(lambda: all(map(port_is_free, ports)), 5)
 
 
 def usage(pid):
