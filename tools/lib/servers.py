@@ -75,8 +75,8 @@ def cache_folder():
     chosen = os.environ.get("HEADRACE_CACHE")
     path = os.path.abspath(chosen or os.path.expanduser("~/.cache/headrace"))
     if re.search(r'[:*"\\\n]', path):
-        raise Trouble(f"the cache folder {path} has a character in its name that a Java "
-                      f"class path cannot hold; choose another with HEADRACE_CACHE")
+        raise Trouble(f"the cache folder {path} has a character in its name that a "
+                      f"Java class path cannot hold; choose another with HEADRACE_CACHE")
     return path
 
 
@@ -210,7 +210,8 @@ def human(n_bytes):
 
 def memory_available():
     """Bytes that new processes may take, by the kernel and by a v2 memory limit."""
-    found = re.search(r"^MemAvailable:\s+(\d+) kB", read_text("/proc/meminfo", ""), re.M)
+    text = read_text("/proc/meminfo", "")
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.M)
     free = int(found[1]) * 1024 if found else sys.maxsize
     own = re.search(r"^0::(/.*)$", read_text("/proc/self/cgroup", ""), re.M)
     group = "/sys/fs/cgroup" + (own[1] if own else "/")
@@ -309,7 +310,8 @@ def free_ports(count):
         with socket.socket() as probe:
             probe.bind((LOOPBACK, 0))
             first = probe.getsockname()[1]
-        if first + count < 65536 and all(map(port_is_free, range(first, first + count))):
+        ports = range(first, first + count)
+        if ports[-1] < 65536 and all(map(port_is_free, ports)):
             return first
     raise Trouble(f"no {count} consecutive free ports found on {LOOPBACK}")
 
@@ -391,7 +393,8 @@ class Server:
         code = self.child.poll()
         if code is not None:
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
-            raise Trouble(f"{self.name} ended by itself with {how}. {self.last_words()}")
+            raise Trouble(f"{self.name} ended by itself with {how}. "
+                          f"{self.last_words()}")
         if not ready():
             raise Trouble(f"{self.name} is running but does not answer after "
                           f"{timeout_s:.0f} s. {self.last_words()}")
