@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "common/error.h"
 #include "common/log.h"
@@ -48,7 +49,7 @@ enum hr_encoding {
 struct hr_config {
 	char path[HR_CONFIG_TEXT]; /* of the file that was read */
 
-	char name[64]; /* of the appliance, in logs and metrics */
+	char name[64];                /* of the appliance, in logs and metrics */
 	char run_dir[HR_CONFIG_TEXT]; /* statistics, sockets, pid files */
 	enum hr_log_level log_level;
 
@@ -64,10 +65,11 @@ struct hr_config {
 	uint32_t main_cpu;
 	uint32_t worker_cpus[HR_CPUS_MAX]; /* one worker each */
 	uint32_t n_workers;
-	bool poll_busy; /* poll: busy | adaptive */
+	bool poll_busy;     /* poll: busy | adaptive */
 	uint32_t memory_mb; /* huge pages for packet buffers */
 	bool huge_pages;
 	uint32_t n_mbufs;
+	char dataplane_program[HR_CONFIG_TEXT]; /* "" = beside headraced */
 
 	/* epoch */
 	uint64_t epoch_budget_bytes;
@@ -81,12 +83,14 @@ struct hr_config {
 
 	/* data set */
 	uint32_t n_shards;
-	uint32_t generation;
+	uint32_t generation; /* 1 in this version, no option */
 
 	/* log */
 	uint64_t log_keep_memory_bytes;
 
 	/* kafka */
+	/* every topic's name is topic_prefix and its own */
+	char topic_prefix[32];
 	char kafka_brokers[HR_CONFIG_TEXT];
 	/* librdkafka properties passed through, "name=value\n" each (security etc.) */
 	char kafka_properties[1024];
@@ -98,7 +102,6 @@ struct hr_config {
 	char topics_compression[16];
 	uint32_t topics_interval_us;
 	uint32_t topics_batch_bytes;
-	char topic_prefix[32]; /* "" ; tests put theirs in front of every topic */
 	uint32_t user_events_partitions;
 	uint32_t product_views_partitions;
 	uint32_t purchases_partitions;
@@ -118,27 +121,51 @@ struct hr_config {
 
 	/* control plane */
 	char metrics_listen[64]; /* address:port */
-	char dataplane_program[HR_CONFIG_TEXT];
 	uint32_t restart_delay_ms;
 	uint32_t stop_drain_ms;
 };
 
 /*
- * Read and check a file. Returns 0 or -EINVAL/-ENOENT…; err holds the first error as
- * "file:line:column: found …, expected …". hr_config_check() writes all of them.
+ * Read and check a file. Returns 0, -EINVAL or what opening it gave; err holds the
+ * first problem as "file:line:column: option: found ..., expected ..." with its mend.
+ * Relative paths in the file are taken from the file's folder. The key file is not
+ * opened here: hr_keys_read(). *out is complete on success, else unusable.
  */
 int hr_config_read(struct hr_config *out, const char *path, struct hr_err *err);
+
+/*
+ * The same, but every problem is told, in the order of the file. Returns how many;
+ * 0 means that *out is complete.
+ */
+typedef void (*hr_config_tell)(void *ctx, const char *sentence);
+uint32_t hr_config_check(struct hr_config *out, const char *path, hr_config_tell tell,
+			 void *ctx);
+/* The same for a text in memory; `path` is what problems are told of. */
+uint32_t hr_config_check_text(struct hr_config *out, const char *path, const char *text,
+			      hr_config_tell tell, void *ctx);
 
 /* Defaults only, as an empty file would give. Tests start from here. */
 void hr_config_defaults(struct hr_config *out);
 
-/* A write key of the key file: lines "<id> <32 hex digits> [comment]". */
+/*
+ * Write out what a configuration says, every option with its help, type, range and
+ * default above it: config/headrace.yaml is this of the defaults with an example for
+ * what has none. Returns 0 or -EIO.
+ */
+int hr_config_write(const struct hr_config *config, FILE *to);
+int hr_config_write_defaults(FILE *to);
+
+#define HR_KEYS_MAX 1024
+
+/* A write key of the key file: lines "<id> <32 hex digits> [comment]"; empty lines
+ * and lines that start with # are skipped. Ids are 0 to 4294967295, each once. */
 struct hr_write_key {
 	uint32_t id;
 	uint8_t key[16];
 };
 
-/* Returns the number of keys (max at most) or a negated errno with err. */
+/* Returns the number of keys (max at most, at least one) or a negated errno with err
+ * as "file:line: found ..., expected ...". A file that others may read is refused. */
 int hr_keys_read(struct hr_write_key *out, uint32_t max, const char *path,
 		 struct hr_err *err);
 
