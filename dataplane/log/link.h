@@ -35,9 +35,9 @@ struct hr_link {
 	uint64_t clock_us;
 	int64_t offset; /* in the log partition */
 	struct hr_str body;
-	uint64_t accepted_mono_us; /* when this process saw it accepted */
+	uint64_t accepted_mono_us;   /* when this process saw it accepted */
 	uint64_t oldest_received_us; /* wall clock of its first datagram; 0: none */
-	size_t held_bytes; /* record and outputs: what it costs in memory */
+	size_t held_bytes;           /* record and outputs: what it costs in memory */
 	/* Gives the record's bytes back to the log that read them. */
 	void (*release)(struct hr_link *link);
 	void *release_arg;

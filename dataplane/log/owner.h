@@ -42,11 +42,11 @@ struct rte_ring;
 #define HR_WORKERS_MAX 16u
 
 enum hr_shard_state {
-	HR_SHARD_STARTING, /* reading the chain, fencing */
-	HR_SHARD_READY,    /* owner; takes epochs */
+	HR_SHARD_STARTING,   /* reading the chain, fencing */
+	HR_SHARD_READY,      /* owner; takes epochs */
 	HR_SHARD_RECOVERING, /* outcome unknown: fencing anew; epochs wait */
-	HR_SHARD_FENCED,   /* another appliance owns it */
-	HR_SHARD_STOPPED,  /* by name: see hr_owner_reason() */
+	HR_SHARD_FENCED,     /* another appliance owns it */
+	HR_SHARD_STOPPED,    /* by name: see hr_owner_reason() */
 };
 
 /* What a worker reads of a shard without asking: one cache line, written by the
@@ -80,9 +80,11 @@ int hr_owner_start(struct hr_owner **out, const struct hr_owner_conf *conf,
 		   struct hr_err *err);
 
 /* Any thread. */
-const struct hr_shard_view *hr_owner_shard(const struct hr_owner *owner, uint16_t shard);
+const struct hr_shard_view *hr_owner_shard(const struct hr_owner *owner,
+					   uint16_t shard);
 /* Why a shard is STOPPED or not yet ready; a sentence, "" when all is well. */
-void hr_owner_reason(const struct hr_owner *owner, uint16_t shard, char *out, size_t max);
+void hr_owner_reason(const struct hr_owner *owner, uint16_t shard, char *out,
+		     size_t max);
 
 /*
  * Stop: the workers have closed their last epochs. Waits up to drain_ms until all

@@ -8,16 +8,19 @@
  * verdicts. Pure functions over bytes: any thread, no allocation.
  *
  * Every record opens with the same 32 bytes and closes with a crc32c over all
- * that stands before it; sizes are multiples of 8, padding is zero.
+ * that stands before it; sizes are multiples of 8, padding is zero. That frame is
+ * for ever: a later version or type keeps it, so that this reader can tell a
+ * later writer's record (stop by name) from bytes that are none of ours (ignore).
  *
  *      0       1       2       3       4       5       6       7
  *   0 | 'H'   | 'R'   | 'L'   |version|     type      |     shard     |
  *   8 |          generation           |     record bytes, whole       |
  *  16 |            data set id (16 bytes)                             |
  *
- *  META    32 | S: u32 | reserved u32 | hash key (16) | log topic, padded | 0 u32 | crc
+ *  META    32 | S: u32 | log topic bytes u32 | hash key (16) |
+ *          56 | log topic, padded | 0 u32 | crc
  *  FENCE   32 | incarnation u64 | owner (16) | address bytes u32 | 0 u32 |
- *             | addresses, padded | 0 u32 | crc
+ *          64 | addresses, padded | 0 u32 | crc
  *  LINK    32 | owner (16) | n u64 | prev_hash (16) | clock us u64 |
  *             | body kind u16 | 0 u16 | body bytes u32 |
  *          88 | body, padded | 0 u32 | crc
@@ -41,9 +44,12 @@
  *  SKIP      8 | birth u64 | random u64 | up to sequence u64
  *  FACT      8 | table u16 | key bytes u16 | value bytes u32 | key | value
  *  NOTE      8 | what u32 | text bytes u32 | text
+ *  Each item is padded with zeroes to a multiple of 8.
  *
  *  CONFIG body: fold_version u32 | settings u32 | {id u32, 0 u32, value u64} each |
  *               pipeline bytes u32 | 0 u32 | pipeline (canonical text)
+ *               settings stand in ascending order of id, each at most once; one
+ *               that is missing is 0. An empty pipeline is the default one.
  *  LOSS body: n u64 | hash (16)
  */
 
@@ -54,10 +60,15 @@
 #include "common/bytes.h"
 #include "common/error.h"
 
+#define HR_RECORD_VERSION 1
 #define HR_RECORD_MAX 900000u /* default limits of librdkafka and brokers take it */
 #define HR_RECORD_HEAD_BYTES 32u
+#define HR_META_HEAD_BYTES 56u
+#define HR_FENCE_HEAD_BYTES 64u
 #define HR_LINK_HEAD_BYTES 88u
 #define HR_RECORD_TAIL_BYTES 8u /* zero word and crc */
+#define HR_META_MAX (HR_META_HEAD_BYTES + 64u + HR_RECORD_TAIL_BYTES)
+#define HR_FENCE_MAX (HR_FENCE_HEAD_BYTES + HR_ADDRESSES_MAX + HR_RECORD_TAIL_BYTES)
 #define HR_BODY_MAX (HR_RECORD_MAX - HR_LINK_HEAD_BYTES - HR_RECORD_TAIL_BYTES)
 #define HR_ITEM_DATAGRAM_BYTES 80u
 #define HR_ADDRESSES_MAX 128u
@@ -73,6 +84,7 @@ static inline bool hr_id128_equals(const struct hr_id128 *a, const struct hr_id1
 }
 
 enum hr_record_type {
+	HR_RECORD_UNKNOWN = 0, /* a sound frame of a later version or type */
 	HR_RECORD_META = 1,
 	HR_RECORD_FENCE = 2,
 	HR_RECORD_LINK = 3,
@@ -116,9 +128,12 @@ struct hr_link_head {
 	struct hr_str body; /* points into the record */
 };
 
-/* A record whose frame is sound: magic, version, size, crc, padding. */
+/* A record whose frame is sound: magic, size, crc; and, unless its type is
+ * HR_RECORD_UNKNOWN, whose inside is laid out as above. */
 struct hr_record {
 	enum hr_record_type type;
+	uint8_t version;  /* as found */
+	uint16_t type_no; /* as found */
 	uint16_t shard;
 	uint32_t generation;
 	struct hr_id128 data_set;
@@ -130,14 +145,18 @@ struct hr_record {
 };
 
 /*
- * Read one record. Returns 0, or -EBADMSG with what was found and expected in err
- * (a later reader refuses an unknown version, type, body or item kind by name).
+ * Read one record. Returns 0, or -EBADMSG with what was found and expected in err:
+ * then it is no record of ours and every reader ignores it. A sound frame with a
+ * version or type that this reader does not know is HR_RECORD_UNKNOWN, only its
+ * shard, generation and data set are set, and hr_chain_offer() judges it. The body
+ * of a link is not looked into: see hr_body_check().
  */
 int hr_record_decode(struct hr_record *out, const uint8_t *bytes, size_t n,
 		     struct hr_err *err);
 
 /* Each writes one whole record and returns its bytes. out has room for
- * HR_RECORD_MAX. A link's body may already lie at out + HR_LINK_HEAD_BYTES. */
+ * HR_META_MAX, HR_FENCE_MAX, or head, padded body and tail of the link. A link's
+ * body may already lie at out + HR_LINK_HEAD_BYTES. */
 size_t hr_record_encode_meta(uint8_t *out, const struct hr_data_set *set);
 size_t hr_record_encode_fence(uint8_t *out, const struct hr_data_set *set,
 			      uint16_t shard, const struct hr_fence *fence);
@@ -158,10 +177,13 @@ struct hr_item {
 	uint16_t flags;
 	uint32_t key_id;
 	uint32_t client_drops;
-	uint64_t birth, random, sequence;
+	uint64_t birth, random, sequence; /* of SKIP: up to this sequence */
 	uint8_t source[16];
 	uint64_t sent_us, received_us;
-	struct hr_str payload; /* events of DATAGRAM and EVENT; text of NOTE */
+	uint32_t what;         /* table of FACT, what of NOTE */
+	struct hr_str key;     /* of FACT */
+	struct hr_str payload; /* events of DATAGRAM and EVENT; value of FACT; text of
+				* NOTE */
 };
 
 /* Bytes that a DATAGRAM or EVENT item with this payload takes in the body. */
@@ -175,13 +197,30 @@ static inline uint32_t hr_item_bytes(uint32_t payload_bytes)
 uint32_t hr_item_encode(uint8_t *out, const struct hr_item *item);
 
 /* Walk the items of an EPOCH body. *cursor starts at 0. Returns 1 and an item, 0 at
- * the end, -EBADMSG where the bytes are none of ours. */
+ * the end, -EBADMSG where the bytes are none of ours, -ENOTSUP at a kind that this
+ * reader does not know (out->kind says which). */
 int hr_item_next(struct hr_str body, uint32_t *cursor, struct hr_item *out);
+
+/* What a walk over the body of an accepted link finds. */
+struct hr_body_sum {
+	uint32_t n_items;
+	uint32_t n_events;           /* sum of the items' counts */
+	uint64_t oldest_received_us; /* of DATAGRAM and EVENT items; 0: none */
+};
+
+/*
+ * Look through the body of an accepted link, whatever its kind. Returns 0, or
+ * -ENOTSUP (a body or item kind, setting or fold_version of a later writer) or
+ * -EBADMSG (laid out wrongly), with err: then the reader stops by name, because
+ * an accepted link is never skipped.
+ */
+int hr_body_check(uint16_t body_kind, struct hr_str body, struct hr_body_sum *sum,
+		  struct hr_err *err);
 
 /* Settings of a CONFIG body, by number: append, never reuse. */
 enum hr_chain_setting {
-	HR_CHAIN_MAX_EVENTS = 1,       /* events a link may hold */
-	HR_CHAIN_MAX_STREAMS = 2,      /* streams a shard remembers */
+	HR_CHAIN_MAX_EVENTS = 1,        /* events a link may hold */
+	HR_CHAIN_MAX_STREAMS = 2,       /* streams a shard remembers */
 	HR_CHAIN_STREAM_MAX_AGE_US = 3, /* handshake off: a stream's window is dropped
 					 * this long after its last datagram */
 	HR_CHAIN_SETTINGS
@@ -198,7 +237,11 @@ struct hr_chain_config {
 	char pipeline[HR_PIPELINE_MAX];
 };
 
+#define HR_CHAIN_CONFIG_MAX (16u + 16u * HR_CHAIN_SETTINGS + HR_PIPELINE_MAX)
+
+/* out has room for HR_CHAIN_CONFIG_MAX. Returns the body's bytes. */
 size_t hr_chain_config_encode(uint8_t *out, const struct hr_chain_config *config);
+/* Returns 0, -EBADMSG, or -ENOTSUP for a setting or fold_version it does not know. */
 int hr_chain_config_decode(struct hr_chain_config *out, struct hr_str body,
 			   struct hr_err *err);
 
@@ -220,18 +263,25 @@ struct hr_chain {
 enum hr_verdict {
 	HR_VERDICT_FENCE,   /* accepted: the owner changed */
 	HR_VERDICT_LINK,    /* accepted: n and hash advanced */
-	HR_VERDICT_FOREIGN, /* another data set, generation or shard */
-	HR_VERDICT_STALE_FENCE,
+	HR_VERDICT_FOREIGN, /* another data set, generation or shard; META */
+	HR_VERDICT_UNKNOWN, /* ours, but a later writer's: the reader stops by name */
+	HR_VERDICT_STALE_FENCE, /* incarnation is not current + 1 */
 	HR_VERDICT_NOT_OWNER,
 	HR_VERDICT_WRONG_N,
 	HR_VERDICT_WRONG_PREV,
 	HR_VERDICT_NO_CONFIG, /* link 1 is not CONFIG */
 	HR_VERDICT_CLOCK,     /* clock before the last link's */
+	HR_VERDICT_COUNT
 };
 
 void hr_chain_init(struct hr_chain *chain, const struct hr_data_set *set,
 		   uint16_t shard);
 enum hr_verdict hr_chain_offer(struct hr_chain *chain, const struct hr_record *record);
+/* The same for a link whose hash the caller has already (it made these very bytes). */
+enum hr_verdict hr_chain_offer_hashed(struct hr_chain *chain,
+				      const struct hr_record *record,
+				      const struct hr_id128 *hash);
+/* A word for people: "accepted", "stale fence", ... */
 const char *hr_verdict_name(enum hr_verdict verdict);
 
 #endif
