@@ -17,6 +17,7 @@
  * One ring of each kind a worker, single producer and single consumer; all four
  * arrows carry pointers. Rings are sized so that they cannot overflow (closed: the
  * epoch pool; accepted and folded: HR_OWNER_WINDOW, which the committer keeps).
+ * A worker that is full holds back its own shards' partitions and no others.
  *
  * At start each shard's partition is read from its first link; every accepted link
  * goes through worker and feed like a live one, so replay is not a second path.
@@ -41,6 +42,9 @@ struct rte_ring;
 #define HR_SHARDS_MAX 100u
 #define HR_WORKERS_MAX 16u
 
+/* Links unfolded at a worker hold at most this much memory (or one link). */
+#define HR_OWNER_WINDOW_BYTES (64u << 20)
+
 enum hr_shard_state {
 	HR_SHARD_STARTING,   /* reading the chain, fencing */
 	HR_SHARD_READY,      /* owner; takes epochs */
@@ -53,10 +57,17 @@ enum hr_shard_state {
  * committer alone. */
 struct hr_shard_view {
 	_Alignas(64) atomic_uint state; /* enum hr_shard_state */
-	/* Epochs of this shard given back to the pool since the start, accepted or
-	 * dropped. A worker that closed as many has nothing waiting. */
+	/* Epochs of this shard accepted or dropped since the start. A worker that
+	 * closed as many has nothing waiting. (The buffer of the last one may be on
+	 * its way back to the pool for another moment.) */
 	_Atomic uint64_t epochs_done;
-	_Atomic uint64_t accepted_n;
+	_Atomic uint64_t accepted_n; /* the newest accepted link of the chain */
+	_Atomic uint64_t incarnation;
+	/* Items (datagrams or pieces) of this shard's epochs, for the ledger. Dropped
+	 * ones are HR_DROP_FENCED or HR_DROP_STOPPED by the state; the owner adds
+	 * them to headrace_datagrams_dropped_total itself (worker="log"). */
+	_Atomic uint64_t items_accepted;
+	_Atomic uint64_t items_dropped;
 };
 
 struct hr_owner_conf {
@@ -74,8 +85,12 @@ struct hr_owner_conf {
 
 struct hr_owner;
 
-/* Starts the thread; shards become ready by themselves. conf is copied. Returns 0
- * or a negated errno with err (topic with other settings, data set disagrees). */
+/*
+ * Starts the thread; shards become ready by themselves, whether the broker is there
+ * or not. hr_data_set_find() has made and checked the topics before. conf is copied;
+ * what it points to must outlive the owner. Returns 0, -EINVAL (a Kafka property is
+ * refused, or a shard has no worker) or -ENOMEM, with err.
+ */
 int hr_owner_start(struct hr_owner **out, const struct hr_owner_conf *conf,
 		   struct hr_err *err);
 
@@ -87,8 +102,10 @@ void hr_owner_reason(const struct hr_owner *owner, uint16_t shard, char *out,
 		     size_t max);
 
 /*
- * Stop: the workers have closed their last epochs. Waits up to drain_ms until all
- * are accepted and folded into the feed, then ends the thread and frees.
+ * Stop: the workers have closed their last epochs and go on folding. Waits up to
+ * drain_ms until all epochs are accepted and folded into the feed, then ends the
+ * thread and frees; every epoch is back in the pool. Links that a worker had not
+ * folded by then stay in its rings: hr_link_put() them when the worker has ended.
  * Returns the number of datagrams (items) that were still tentative, to be counted
  * as HR_DROP_SHUTDOWN; 0 when everything is in the log.
  */
