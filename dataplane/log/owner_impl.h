@@ -89,6 +89,7 @@ struct hr_owned {
 	struct hr_chain_config config; /* the newest accepted CONFIG */
 	rd_kafka_queue_t *inbox;
 	int64_t next_offset;
+	int64_t end_at_start; /* of the partition; -1: not known yet */
 
 	struct hr_kafka *producer; /* NULL while it is renewed */
 	rd_kafka_topic_t *topic;

@@ -11,6 +11,15 @@
 
 #define WARM_MS 1000
 
+/* A retried append gives up only when there is nothing to append to. */
+static bool is_gone(rd_kafka_resp_err_t e)
+{
+	return e == RD_KAFKA_RESP_ERR__DESTROY ||
+	       e == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+	       e == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
+	       e == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+}
+
 static void on_delivery(void *arg, const rd_kafka_message_t *m)
 {
 	struct hr_owned *s = arg;
@@ -25,7 +34,8 @@ static void on_delivery(void *arg, const rd_kafka_message_t *m)
 	}
 	s->has_failed_report = true;
 	snprintf(s->failed_report, sizeof(s->failed_report), "%s",
-		 rd_kafka_err2str(m->err));
+		 is_gone(m->err) ? "the topic or its partition is not there"
+				 : rd_kafka_err2str(m->err));
 }
 
 /* What it had queued need not come back: the chain is asked what became of it. */

@@ -385,7 +385,7 @@ static void send_next(struct hr_owned *s, uint64_t now_us)
 		append(s, epoch, HR_BODY_EPOCH,
 		       (struct hr_str){ hr_epoch_body(epoch), epoch->body_bytes },
 		       now_us);
-	} else if (now_us - s->last_link_us > IDLE_LINK_US) {
+	} else if (now_us > s->last_link_us + IDLE_LINK_US) {
 		send_empty(s, now_us);
 	}
 }
@@ -729,6 +729,25 @@ static void on_end(struct hr_owned *s)
 			      s->owner->set.log_topic);
 }
 
+/*
+ * The chain counts as read once everything is that was there when reading began: on
+ * a partition that somebody appends to all the time PARTITION_EOF never comes. What
+ * follows is read before our own FENCE is seen.
+ */
+static void look_for_end(struct hr_owned *s)
+{
+	int64_t low = -1, high = -1;
+
+	/* As of the newest answer of the broker; asks nobody. */
+	if (s->end_at_start < 0 &&
+	    rd_kafka_get_watermark_offsets(hr_kafka_handle(s->owner->consumer),
+					   s->owner->set.log_topic, s->shard, &low,
+					   &high) == RD_KAFKA_RESP_ERR_NO_ERROR)
+		s->end_at_start = high;
+	if (s->end_at_start >= 0 && s->next_offset >= s->end_at_start)
+		on_end(s);
+}
+
 static void on_fetch_error(struct hr_owned *s, const rd_kafka_message_t *m)
 {
 	if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
@@ -770,6 +789,8 @@ unsigned int hr_owned_read(struct hr_owned *s)
 			on_end(s);
 		else
 			on_fetch_error(s, m);
+		if (!s->caught_up)
+			look_for_end(s);
 		if (!is_taken)
 			rd_kafka_message_destroy(m);
 	}
@@ -895,6 +916,7 @@ int hr_owned_init(struct hr_owned *s, struct hr_owner *owner, uint16_t shard,
 	s->worker = owner->conf.worker_of_shard[shard];
 	s->watchdog_ms = WATCHDOG_MIN_MS;
 	s->backoff_ms = BACKOFF_MIN_MS;
+	s->end_at_start = -1;
 	pthread_mutex_init(&s->lock, NULL);
 	hr_chain_init(&s->chain, &owner->set, shard);
 	s->max_waiting = rte_ring_get_capacity(owner->conf.closed[s->worker]) + 1;
