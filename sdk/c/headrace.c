@@ -127,14 +127,14 @@ static inline uint8_t *put_bytes(uint8_t *to, const void *from, size_t n)
 	return to + n;
 }
 
-struct headrace_str headrace_str(const char *text)
+struct headrace_slice headrace_str(const char *text)
 {
-	struct headrace_str s = { text, text == NULL ? 0 : strlen(text) };
+	struct headrace_slice s = { text, text == NULL ? 0 : strlen(text) };
 
 	return s;
 }
 
-static inline bool str_is(struct headrace_str s, const char *literal, size_t n)
+static inline bool str_is(struct headrace_slice s, const char *literal, size_t n)
 {
 	return s.n == n && memcmp(s.p, literal, n) == 0;
 }
@@ -345,7 +345,7 @@ static unsigned int utf8_bytes(const uint8_t *p, size_t left)
 	return n;
 }
 
-static enum text_kind text_kind(struct headrace_str s)
+static enum text_kind text_kind(struct headrace_slice s)
 {
 	const uint8_t *p = (const uint8_t *)s.p;
 	enum text_kind kind = CLEAN;
@@ -365,7 +365,7 @@ static enum text_kind text_kind(struct headrace_str s)
 }
 
 /* The whole text is what RFC 8259 calls a number. */
-static bool is_number(struct headrace_str s)
+static bool is_number(struct headrace_slice s)
 {
 	const char *p = s.p, *end = p + s.n;
 	const char *digits;
@@ -461,7 +461,7 @@ static bool take_zone(const char **p, const char *end, int *minutes)
 }
 
 /* "2024-01-15T10:30:00", with a fraction and a zone or without. */
-static bool is_time(struct headrace_str s)
+static bool is_time(struct headrace_slice s)
 {
 	const char *p = s.p, *end = p + s.n;
 	int year, month, day, hour, minute, second, zone, ms = 0;
@@ -496,7 +496,7 @@ static bool is_time(struct headrace_str s)
 }
 
 /* 1 to max bytes (0: from) of UTF-8 without control characters. */
-static bool is_name(struct headrace_str s, size_t max)
+static bool is_name(struct headrace_slice s, size_t max)
 {
 	return s.n >= 1 && s.n <= max && text_kind(s) <= CLEAN;
 }
@@ -526,7 +526,7 @@ static int check_pair(const struct headrace_pair *pair)
 }
 
 static bool key_is_among(const struct headrace_pair *pairs, size_t n,
-			 struct headrace_str key)
+			 struct headrace_slice key)
 {
 	for (size_t i = 0; i < n; i++)
 		if (pairs[i].key.n == key.n && pairs[i].key.p[0] == key.p[0] &&
@@ -618,7 +618,7 @@ static inline size_t pb_text_bytes(size_t n)
 	return 1 + varint_bytes(n) + n;
 }
 
-static inline uint8_t *pb_put_text(uint8_t *to, uint8_t field, struct headrace_str s)
+static inline uint8_t *pb_put_text(uint8_t *to, uint8_t field, struct headrace_slice s)
 {
 	*to++ = field;
 	to = put_varint(to, s.n);
@@ -713,7 +713,7 @@ static inline size_t json_char_bytes(uint8_t c)
 	return c == '"' || c == '\\' ? 2 : c < 0x20 || c == 0x7f ? 6 : 1;
 }
 
-static size_t json_text_bytes(struct headrace_str s)
+static size_t json_text_bytes(struct headrace_slice s)
 {
 	size_t n = 2;
 
@@ -722,7 +722,7 @@ static size_t json_text_bytes(struct headrace_str s)
 	return n;
 }
 
-static uint8_t *json_put_text(uint8_t *to, struct headrace_str s)
+static uint8_t *json_put_text(uint8_t *to, struct headrace_slice s)
 {
 	static const char hex[] = "0123456789abcdef";
 
@@ -762,9 +762,10 @@ static size_t decimal(int64_t v, char out[20])
 }
 
 /* What stands behind the colon, as characters that need no escapes; TEXT does. */
-static struct headrace_str json_word(const struct headrace_pair *pair, char digits[20])
+static struct headrace_slice json_word(const struct headrace_pair *pair,
+				       char digits[20])
 {
-	struct headrace_str word = pair->text;
+	struct headrace_slice word = pair->text;
 
 	switch (pair->form) {
 	case HEADRACE_INTEGER:
@@ -794,7 +795,7 @@ static size_t json_pair_bytes(const struct headrace_pair *pair)
 static uint8_t *json_put_pair(uint8_t *to, const struct headrace_pair *pair)
 {
 	char digits[20];
-	struct headrace_str word;
+	struct headrace_slice word;
 
 	to = json_put_text(to, pair->key);
 	*to++ = ':';
@@ -1064,13 +1065,13 @@ static const char base32[] = "0123456789abcdefghijklmnopqrstuv";
 
 /* The stream's 64 random bits, then the number of the event and its shard: short,
  * and no two of a stream alike. */
-static struct headrace_str make_id(const struct headrace *h, struct shard *shard,
-				   uint32_t shard_no, char out[26])
+static struct headrace_slice make_id(const struct headrace *h, struct shard *shard,
+				     uint32_t shard_no, char out[26])
 {
 	uint64_t v = shard->next_id++ * h->n_shards + shard_no;
 	char digits[13];
 	size_t n = 0;
-	struct headrace_str id = { out, 0 };
+	struct headrace_slice id = { out, 0 };
 
 	do
 		digits[n++] = base32[v & 31];
@@ -2125,7 +2126,7 @@ static void collect_unreachable(struct headrace *h)
 	pthread_mutex_unlock(&h->queue_lock);
 }
 
-void headrace_stats(struct headrace *h, struct headrace_stats *out)
+void headrace_stats(struct headrace *h, struct headrace_counts *out)
 {
 	memset(out, 0, sizeof(*out));
 	collect_unreachable(h);

@@ -20,7 +20,7 @@
  * What this version promises. It speaks to appliances with `handshake: off`:
  * datagrams are sent once and not acknowledged, so one lost on the way stays
  * lost; the appliance sees and counts the gap. Whatever is lost *here* is
- * counted in struct headrace_stats. Events of one user arrive in the order of
+ * counted in struct headrace_counts. Events of one user arrive in the order of
  * their track() calls, unless the network reorders datagrams.
  *
  * The first part is for applications. The second, headrace_encoder_*, makes
@@ -85,13 +85,13 @@ const char *headrace_result_text(int result);
 /* ---- events ---- */
 
 /* Bytes that lie elsewhere, not terminated; p may be NULL where n is 0. */
-struct headrace_str {
+struct headrace_slice {
 	const char *p;
 	size_t n;
 };
 
 /* A C string as such a view; NULL is the empty one. */
-struct headrace_str headrace_str(const char *text);
+struct headrace_slice headrace_str(const char *text);
 
 enum headrace_form {
 	HEADRACE_TEXT,
@@ -105,9 +105,9 @@ enum headrace_form {
 /* One metadata pair. product_id, category (texts), price and quantity (numbers)
  * are understood by the appliance, all others are carried through unchanged. */
 struct headrace_pair {
-	struct headrace_str key;
-	struct headrace_str text; /* TEXT and NUMBER */
-	int64_t integer;          /* INTEGER */
+	struct headrace_slice key;
+	struct headrace_slice text; /* TEXT and NUMBER */
+	int64_t integer;            /* INTEGER */
 	enum headrace_form form;
 };
 
@@ -124,13 +124,13 @@ enum headrace_time {
 };
 
 struct headrace_event {
-	struct headrace_str user; /* 1 to 128 bytes */
-	struct headrace_str type; /* 1 to 64 bytes */
-	struct headrace_str id;   /* 0 to 64 bytes; empty: track() makes one, the
+	struct headrace_slice user; /* 1 to 128 bytes */
+	struct headrace_slice type; /* 1 to 64 bytes */
+	struct headrace_slice id;   /* 0 to 64 bytes; empty: track() makes one, the
 				   * encoder leaves it to the appliance */
 	enum headrace_time time_form;
 	int64_t time_ms; /* since 1970 UTC */
-	struct headrace_str time_text;
+	struct headrace_slice time_text;
 	const struct headrace_pair *pairs; /* in the order they are carried */
 	size_t n_pairs;                    /* 0 to 64; each key once */
 };
@@ -241,7 +241,7 @@ int headrace_flush(struct headrace *h, uint32_t timeout_ms);
  * While other threads are at work the numbers are each right but not all of one
  * moment.
  */
-struct headrace_stats {
+struct headrace_counts {
 	uint64_t events_tracked; /* taken: track returned OK */
 	uint64_t events_refused; /* bad input; by reason in refused[] */
 	uint64_t events_dropped; /* the queue was full; reported to the appliance */
@@ -258,7 +258,7 @@ struct headrace_stats {
 	uint64_t refused[HEADRACE_RESULT_COUNT];
 };
 
-void headrace_stats(struct headrace *h, struct headrace_stats *out);
+void headrace_stats(struct headrace *h, struct headrace_counts *out);
 
 /*
  * Send what is left, stop the sender, free everything. No other thread may be in

@@ -43,7 +43,7 @@ static int track_all(struct headrace *h, const char *user)
 
 static void print_stats(struct headrace *h)
 {
-	struct headrace_stats s;
+	struct headrace_counts s;
 
 	headrace_stats(h, &s);
 	printf("events     %" PRIu64 " tracked, %" PRIu64 " sent, %" PRIu64

@@ -93,7 +93,7 @@ static void *track(void *arg)
 	return NULL;
 }
 
-static double track_on(unsigned int n_threads, struct headrace_stats *s)
+static double track_on(unsigned int n_threads, struct headrace_counts *s)
 {
 	struct headrace_config c = { .key_hex = "000102030405060708090a0b0c0d0e0f",
 				     .queue_bytes = 256u << 20 };
@@ -125,7 +125,7 @@ static double track_on(unsigned int n_threads, struct headrace_stats *s)
 int main(void)
 {
 	static const char *const names[] = { "", "protobuf", "JSON" };
-	struct headrace_stats s;
+	struct headrace_counts s;
 
 	for (unsigned int i = 0; i < N_USERS; i++)
 		snprintf(users[i], sizeof(users[i]), "user_%u", i * 7919 % 100000);

@@ -8,7 +8,7 @@
 static const enum headrace_codec codecs[] = { HEADRACE_PROTOBUF, HEADRACE_JSON };
 
 /* A text of n times the same character. */
-static struct headrace_str many(char c, size_t n)
+static struct headrace_slice many(char c, size_t n)
 {
 	static char room[8][4096];
 	static unsigned int next;
@@ -16,10 +16,10 @@ static struct headrace_str many(char c, size_t n)
 
 	CU_ASSERT_FATAL(n < sizeof(room[0]));
 	memset(p, c, n);
-	return (struct headrace_str){ p, n };
+	return (struct headrace_slice){ p, n };
 }
 
-#define STR(literal) ((struct headrace_str){ (literal), sizeof(literal) - 1 })
+#define STR(literal) ((struct headrace_slice){ (literal), sizeof(literal) - 1 })
 
 static struct headrace_event view(void)
 {
@@ -413,7 +413,7 @@ static const struct {
 static void names_are_utf8_without_control_characters(void)
 {
 	for (size_t i = 0; i < HR_COUNT(texts); i++) {
-		const struct headrace_str s = { texts[i].bytes, texts[i].n };
+		const struct headrace_slice s = { texts[i].bytes, texts[i].n };
 		const int ok = texts[i].is_name;
 		struct headrace_pair pair = { .key = s, .text = STR("x") };
 		struct headrace_event ev;
@@ -460,7 +460,7 @@ static void lengths_end_where_the_contract_says(void)
 	CU_ASSERT_EQUAL(append_one(&ev), HEADRACE_OK);
 	ev.user = many('u', 129);
 	CU_ASSERT_EQUAL(append_one(&ev), HEADRACE_BAD_USER);
-	ev.user = (struct headrace_str){ NULL, 0 };
+	ev.user = (struct headrace_slice){ NULL, 0 };
 	CU_ASSERT_EQUAL(append_one(&ev), HEADRACE_BAD_USER);
 	ev.user = STR("u");
 

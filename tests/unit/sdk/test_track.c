@@ -148,7 +148,7 @@ static uint32_t streams_seen(void)
 	return streams;
 }
 
-static bool laws_hold(const struct headrace_stats *s, uint64_t calls)
+static bool laws_hold(const struct headrace_counts *s, uint64_t calls)
 {
 	return s->events_tracked + s->events_refused + s->events_dropped == calls &&
 	       s->events_sent + s->events_failed + s->events_waiting ==
@@ -161,7 +161,7 @@ static void an_event_arrives_with_id_and_time_of_its_own(void)
 {
 	static const enum headrace_codec codecs[] = { HEADRACE_PROTOBUF,
 						      HEADRACE_JSON };
-	struct headrace_stats s;
+	struct headrace_counts s;
 	struct seen *all;
 	struct timespec t;
 	uint32_t n;
@@ -303,7 +303,7 @@ static void four_threads_lose_and_double_nothing(void)
 	struct tracker trackers[N_THREADS];
 	pthread_t threads[N_THREADS];
 	atomic_uint n_tracked = 0;
-	struct headrace_stats s;
+	struct headrace_counts s;
 	struct headrace *h;
 	struct seen *all;
 	uint32_t n;
@@ -380,7 +380,7 @@ static void a_users_events_arrive_in_the_order_of_their_calls(void)
 static void what_does_not_fit_the_queue_is_dropped_counted_and_told(void)
 {
 	struct headrace_config conf = config();
-	struct headrace_stats s;
+	struct headrace_counts s;
 	struct headrace *h;
 	uint64_t calls = 0, ok = 0, dropped = 0;
 	uint32_t told = 0, n;
@@ -463,7 +463,7 @@ static void bad_input_is_refused_by_name_and_counted(void)
 		{ "u", "t", &large, 1, HEADRACE_TOO_LARGE },
 	};
 	uint64_t want[HEADRACE_RESULT_COUNT] = { 0 };
-	struct headrace_stats s;
+	struct headrace_counts s;
 
 	memset(long_user, 'u', sizeof(long_user) - 1);
 	long_user[sizeof(long_user) - 1] = '\0';
@@ -497,7 +497,7 @@ static void bad_input_is_refused_by_name_and_counted(void)
 static void a_new_stream_begins_every_max_age(void)
 {
 	struct headrace_config conf = config();
-	struct headrace_stats s;
+	struct headrace_counts s;
 	struct headrace *h;
 	struct seen *all;
 	uint32_t n;
@@ -559,7 +559,7 @@ static void *track_until_told(void *arg)
 /* Tracks, flushes and closes; the exit code says what went wrong. */
 static void be_the_child(struct headrace *h, int number, bool closes_at_once)
 {
-	struct headrace_stats s;
+	struct headrace_counts s;
 	char user[16];
 	int bad = 0;
 
@@ -585,7 +585,7 @@ static void a_forked_child_has_a_stream_of_its_own(void)
 	struct headrace_config conf = config();
 	atomic_uint stop = 0;
 	struct tracker tracker = { NULL, &stop, 0 };
-	struct headrace_stats s;
+	struct headrace_counts s;
 	pthread_t busy;
 	struct seen *all;
 	uint32_t n, of_children = 0;
@@ -662,7 +662,7 @@ static void nobody_listening_is_noticed_and_stops_nothing(void)
 {
 	const struct headrace_config conf = config();
 	struct headrace *h = open_with(&conf);
-	struct headrace_stats s;
+	struct headrace_counts s;
 
 	receiver_stop(&receiver);
 	for (int i = 0; i < 10; i++) {
@@ -680,7 +680,7 @@ static void nobody_listening_is_noticed_and_stops_nothing(void)
 static void a_datagram_the_network_refuses_is_a_counted_gap(void)
 {
 	struct headrace_config conf = config();
-	struct headrace_stats s;
+	struct headrace_counts s;
 	struct headrace *h;
 
 	conf.send_retry_ms = 10;
