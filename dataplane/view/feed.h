@@ -22,7 +22,8 @@ struct hr_feed;
 int hr_feed_new(struct hr_feed **out, uint32_t n_shards, size_t keep_bytes);
 void hr_feed_free(struct hr_feed *feed);
 
-/* Committer. Takes over the caller's reference. Per shard in order of n, from 1. */
+/* Committer. Takes over the caller's reference. Per shard in order of n, from 1. The
+ * newest link stays in memory whatever its size. */
 void hr_feed_put(struct hr_feed *feed, struct hr_link *link);
 
 /*
@@ -36,7 +37,8 @@ uint64_t hr_feed_last(struct hr_feed *feed, uint16_t shard);
 
 /*
  * View. Wait until something was put after *seen (start with 0) or timeout_ms went
- * by; *seen becomes the number of puts so far. Also woken by hr_feed_wake().
+ * by; *seen becomes the number of puts and wakes so far, so that neither is missed by
+ * a view that was busy meanwhile. hr_feed_wake() wakes every view once.
  */
 void hr_feed_wait(struct hr_feed *feed, uint64_t *seen, uint32_t timeout_ms);
 void hr_feed_wake(struct hr_feed *feed);
