@@ -42,7 +42,8 @@
 		 "beacons, handed to the AF_XDP socket of their queue")                \
 	HR_STEER(NOT_IP, "not_ip",                                                     \
 		 "neither IPv4 nor IPv6 behind at most one VLAN tag, such as ARP")     \
-	HR_STEER(SHORT, "short", "frame ends before its headers or lengths say so")    \
+	HR_STEER(SHORT, "short",                                                       \
+		 "ends inside its headers or before its lengths say so")               \
 	HR_STEER(IP_HEADER, "ip_header", "IP header with a wrong version or length")   \
 	HR_STEER(FRAGMENT, "fragment", "IP fragments: beacons are never fragmented")   \
 	HR_STEER(PROTOCOL, "protocol",                                                 \
