@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "common/config.h"
+#include "dataplane/fold/fold.h"
+#include "dataplane/log/reader.h"
+#include "dataplane/view/replay.h"
+
+#define ALL_EVENTS UINT32_MAX /* nobody waits between two slices */
+#define CACHE_LINE 64u
+
+struct hr_replay {
+	struct hr_data_set set;
+	struct hr_reader *reader;
+	struct hr_fold *fold; /* NULL until link 1 has said how large it must be */
+	uint32_t max_streams; /* of the configuration */
+	uint16_t shard;
+};
+
+int hr_replay_open(struct hr_replay **out, const struct hr_config *config,
+		   const struct hr_data_set *set, uint16_t shard, struct hr_err *err)
+{
+	struct hr_replay *replay = calloc(1, sizeof(*replay));
+	int r;
+
+	if (replay == NULL)
+		return hr_fail(err, -ENOMEM, "no memory to replay the log");
+	replay->set = *set;
+	replay->shard = shard;
+	replay->max_streams = config->stream_max;
+	r = hr_reader_open(&replay->reader, config, &replay->set, shard, err);
+	if (r < 0) {
+		free(replay);
+		return r;
+	}
+	*out = replay;
+	return 0;
+}
+
+void hr_replay_close(struct hr_replay *replay)
+{
+	if (replay == NULL)
+		return;
+	if (replay->fold != NULL)
+		hr_fold_free(replay->fold);
+	hr_reader_close(replay->reader);
+	free(replay);
+}
+
+/* As large as the chain's first link asks, or as the configuration does when that is
+ * more: the live fold has the same room for a later CONFIG. */
+static int fold_make(struct hr_replay *replay, const struct hr_link *link,
+		     struct hr_err *err)
+{
+	struct hr_chain_config *config = malloc(sizeof(*config));
+	uint64_t max_streams = replay->max_streams;
+	int r = 0;
+
+	if (config == NULL)
+		return hr_fail(err, -ENOMEM, "no memory to replay the log");
+	if (link->body_kind == HR_BODY_CONFIG)
+		r = hr_chain_config_decode(config, link->body, err);
+	if (r == 0 && link->body_kind == HR_BODY_CONFIG &&
+	    config->setting[HR_CHAIN_MAX_STREAMS] > max_streams)
+		max_streams = config->setting[HR_CHAIN_MAX_STREAMS];
+	free(config);
+	if (r < 0)
+		return r;
+	if (max_streams > UINT32_MAX ||
+	    hr_fold_new(&replay->fold, &replay->set, replay->shard,
+			(uint32_t)max_streams) < 0) {
+		replay->fold = NULL;
+		return hr_fail(err, -ENOMEM,
+			       "no memory to replay shard %u of the log with the %llu "
+			       "streams its first link asks for",
+			       replay->shard, (unsigned long long)max_streams);
+	}
+	return 0;
+}
+
+static int out_make(struct hr_link *link, struct hr_err *err)
+{
+	size_t bytes =
+		(hr_out_bytes(link) + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
+	void *memory = aligned_alloc(CACHE_LINE, bytes);
+
+	if (memory == NULL)
+		return hr_fail(err, -ENOMEM,
+			       "no memory for the outputs of link %llu (%zu bytes)",
+			       (unsigned long long)link->n, bytes);
+	link->out = hr_out_init(memory, link);
+	assert((void *)link->out == memory); /* hr_link_put() frees it */
+	link->held_bytes += bytes;
+	return 0;
+}
+
+static int fold_link(struct hr_replay *replay, struct hr_link *link, struct hr_err *err)
+{
+	int r = 0;
+
+	if (replay->fold == NULL)
+		r = fold_make(replay, link, err);
+	if (r == 0)
+		r = out_make(link, err);
+	if (r < 0)
+		return r;
+	r = hr_fold_begin(replay->fold, link);
+	if (r < 0)
+		return hr_fail(err, r, "shard %u: link %llu cannot be folded: %s",
+			       replay->shard, (unsigned long long)link->n,
+			       r == -E2BIG ? "its CONFIG asks for more, or for a later "
+					     "fold version, than this program has"
+					   : "it is not the next one");
+	while (!hr_fold_step(replay->fold, ALL_EVENTS))
+		;
+	return 0;
+}
+
+int hr_replay_next(struct hr_replay *replay, uint32_t wait_ms, struct hr_link **out,
+		   struct hr_err *err)
+{
+	struct hr_link *link;
+	int r = hr_reader_next(replay->reader, wait_ms, &link, err);
+
+	if (r <= 0)
+		return r;
+	r = fold_link(replay, link, err);
+	if (r < 0) {
+		hr_link_put(link);
+		return r;
+	}
+	*out = link;
+	return 1;
+}
