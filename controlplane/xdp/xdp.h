@@ -21,9 +21,9 @@
  * a handle keeps the maps readable until it is closed.
  *
  * Interfaces are those of the caller's network namespace. Cold; any thread, one at a
- * time per handle. All calls need CAP_NET_ADMIN and CAP_SYS_ADMIN (the kernel hands
- * out programs by id to no one else). Errors are negated errno with a sentence that
- * names the interface, what was found and the cure:
+ * time per handle. They need CAP_NET_ADMIN, CAP_NET_RAW (a socket to ask the map with)
+ * and CAP_SYS_ADMIN (the kernel hands out programs by id to no one else). Errors are
+ * negated errno with a sentence that names the interface, what was found and the cure:
  *
  *     -ENODEV no such interface      -EPERM  capabilities are missing
  *     -ENOENT no program attached    -EBUSY  the program there is not ours, or is in
