@@ -9,9 +9,13 @@
  *
  *   pool ─get─▶ worker: open ─close─▶ committer: waiting, in flight ─put─▶ pool
  *
- * The pool's size is epoch.budget: no buffer, no epoch, and the datagram is
- * refused as HR_DROP_EPOCH_FULL (or its port is held back). The record is laid
- * out in place: the committer only fills in head and tail.
+ * The pool's size is epoch.budget, in equal shares: a shard whose log is behind
+ * uses up its own and takes none from the others. No buffer, no epoch, and the
+ * datagram is refused as HR_DROP_EPOCH_FULL (or its port is held back). The record
+ * is laid out in place: the committer only fills in head and tail.
+ *
+ * A share is a ring with one producer (the committer) and one consumer (the shard's
+ * worker), so neither waits for the other, even where both run on one CPU.
  */
 
 #include <stdbool.h>
@@ -37,16 +41,22 @@ static inline uint8_t *hr_epoch_body(const struct hr_epoch *epoch)
 
 struct hr_epoch_pool;
 
-/* Takes all memory now: n_epochs buffers. Returns 0 or -ENOMEM with err. */
-int hr_epoch_pool_new(struct hr_epoch_pool **out, uint32_t n_epochs,
+/* The least buffers of a shard: one open, one in flight, one waiting. */
+#define HR_EPOCHS_MIN 3u
+
+/* Takes all memory now: per_shard buffers for each shard. Returns 0 or -ENOMEM
+ * with err. */
+int hr_epoch_pool_new(struct hr_epoch_pool **out, uint32_t n_shards, uint32_t per_shard,
 		      struct hr_err *err);
 /* Every epoch must be back (asserted). NULL is fine. */
 void hr_epoch_pool_free(struct hr_epoch_pool *pool);
 
-/* An empty epoch, or NULL when the budget is used up. Workers; never blocks. */
-struct hr_epoch *hr_epoch_get(struct hr_epoch_pool *pool);
-/* Committer (or a worker that never sent it). */
+/* An empty epoch of this shard, or NULL when its share is used up. The shard's
+ * worker; never blocks. */
+struct hr_epoch *hr_epoch_get(struct hr_epoch_pool *pool, uint16_t shard);
+/* Committer; or whoever is left when it has ended. */
 void hr_epoch_put(struct hr_epoch_pool *pool, struct hr_epoch *epoch);
+/* Buffers that are free now, of all shards. Any thread. */
 uint32_t hr_epoch_pool_free_count(const struct hr_epoch_pool *pool);
 
 #endif

@@ -107,10 +107,12 @@ struct hr_epoch_pool {
 	uint32_t n, n_free;
 };
 
-int hr_epoch_pool_new(struct hr_epoch_pool **out, uint32_t n, struct hr_err *err)
+int hr_epoch_pool_new(struct hr_epoch_pool **out, uint32_t n_shards, uint32_t n,
+		      struct hr_err *err)
 {
 	struct hr_epoch_pool *p = calloc(1, sizeof(*p));
 
+	(void)n_shards; /* one share for all */
 	(void)err;
 	pthread_mutex_init(&p->lock, NULL);
 	p->epochs = calloc(n, sizeof(*p->epochs));
@@ -135,10 +137,11 @@ void hr_epoch_pool_free(struct hr_epoch_pool *p)
 	free(p);
 }
 
-struct hr_epoch *hr_epoch_get(struct hr_epoch_pool *p)
+struct hr_epoch *hr_epoch_get(struct hr_epoch_pool *p, uint16_t shard)
 {
 	struct hr_epoch *e = NULL;
 
+	(void)shard;
 	pthread_mutex_lock(&p->lock);
 	if (p->n_free > 0)
 		e = p->free[--p->n_free];
@@ -192,7 +195,7 @@ struct filling {
 static void close_epoch(struct app *app, uint32_t worker, uint16_t shard,
 			struct filling *f, uint64_t now_us)
 {
-	struct hr_epoch *e = hr_epoch_get(app->pool);
+	struct hr_epoch *e = hr_epoch_get(app->pool, shard);
 	uint8_t payload[2048];
 
 	if (e == NULL)
@@ -320,7 +323,7 @@ void app_start(struct app *app, const struct hr_config *config, uint32_t n_worke
 		fprintf(stderr, "%s\n", err.text);
 		CU_FAIL_FATAL("no data set");
 	}
-	CU_ASSERT_EQUAL_FATAL(hr_epoch_pool_new(&app->pool, n_epochs, &err), 0);
+	CU_ASSERT_EQUAL_FATAL(hr_epoch_pool_new(&app->pool, 1, n_epochs, &err), 0);
 	CU_ASSERT_EQUAL_FATAL(hr_feed_new(&app->feed, app->set.n_shards, 0), 0);
 	conf.config = &app->config;
 	conf.set = &app->set;

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Runs for every datagram; calls nothing outside. */
+
+#include <assert.h>
+
+#include <rte_ring.h>
+
+#include "dataplane/shard/intake.h"
+#include "dataplane/shard/shard_impl.h"
+
+struct hr_epoch *hr_epoch_get(struct hr_epoch_pool *pool, uint16_t shard)
+{
+	void *got;
+	struct hr_epoch *epoch;
+
+	if (rte_ring_dequeue(pool->shares[shard], &got) != 0)
+		return NULL;
+	epoch = got;
+	epoch->n_items = 0;
+	epoch->n_events = 0;
+	epoch->body_bytes = 0;
+	epoch->opened_mono_us = 0;
+	epoch->oldest_received_us = 0;
+	return epoch;
+}
+
+static void close_open(struct hr_intake *in, uint64_t now_us)
+{
+	int r = rte_ring_enqueue(in->closed_ring, in->open);
+
+	assert(r == 0); /* it has room for the whole pool */
+	(void)r;
+	in->open = NULL;
+	in->n_closed++;
+	in->last_close_us = now_us;
+}
+
+static bool has_room(const struct hr_intake *in, const struct hr_item *item)
+{
+	const struct hr_epoch *open = in->open;
+
+	return open->body_bytes + hr_item_bytes(item->payload.n) <= HR_BODY_MAX &&
+	       (open->n_events == 0 ||
+		open->n_events + item->n_events <= in->max_events);
+}
+
+/* An open epoch in which the item fits, or NULL. */
+static struct hr_epoch *open_for(struct hr_intake *in, const struct hr_item *item,
+				 uint64_t now_us)
+{
+	if (in->open != NULL && has_room(in, item))
+		return in->open;
+	if (in->open != NULL && in->open->n_items > 0)
+		close_open(in, now_us);
+	if (in->open == NULL)
+		in->open = hr_epoch_get(in->pool, in->shard);
+	return in->open;
+}
+
+static enum hr_drop why_not(unsigned int state)
+{
+	switch (state) {
+	case HR_SHARD_READY:
+	case HR_SHARD_RECOVERING:
+		return HR_DROP_NONE;
+	case HR_SHARD_FENCED:
+		return HR_DROP_NOT_OWNER;
+	case HR_SHARD_STOPPED:
+		return HR_DROP_STOPPED;
+	default:
+		return HR_DROP_NOT_READY;
+	}
+}
+
+enum hr_drop hr_intake_add(struct hr_intake *in, const struct hr_item *item,
+			   uint64_t now_us)
+{
+	/* Relaxed: a state that is a moment old costs nothing; the committer drops
+	 * and counts what comes too late for it. */
+	enum hr_drop no =
+		why_not(atomic_load_explicit(&in->view->state, memory_order_relaxed));
+	struct hr_epoch *epoch;
+
+	if (no != HR_DROP_NONE)
+		return no;
+	epoch = open_for(in, item, now_us);
+	if (epoch == NULL)
+		return HR_DROP_EPOCH_FULL;
+	if (epoch->n_items == 0) {
+		epoch->opened_mono_us = now_us;
+		epoch->oldest_received_us = item->received_us;
+	}
+	epoch->body_bytes +=
+		hr_item_encode(hr_epoch_body(epoch) + epoch->body_bytes, item);
+	epoch->n_items++;
+	epoch->n_events += item->n_events;
+	in->n_items++;
+	return HR_DROP_NONE;
+}
+
+static uint64_t n_done(const struct hr_intake *in)
+{
+	return atomic_load_explicit(&in->view->epochs_done, memory_order_relaxed);
+}
+
+bool hr_intake_step(struct hr_intake *in, uint64_t now_us, uint32_t min_interval_us,
+		    bool must_close)
+{
+	if (in->open == NULL || in->open->n_items == 0)
+		return false;
+	if (!must_close && (n_done(in) != in->n_closed ||
+			    now_us - in->last_close_us < min_interval_us))
+		return false;
+	close_open(in, now_us);
+	return true;
+}
+
+uint64_t hr_intake_in_flight(const struct hr_intake *in)
+{
+	return in->n_items -
+	       atomic_load_explicit(&in->view->items_accepted, memory_order_relaxed) -
+	       atomic_load_explicit(&in->view->items_dropped, memory_order_relaxed);
+}
+
+bool hr_intake_is_busy(const struct hr_intake *in)
+{
+	return (in->open != NULL && in->open->n_items > 0) ||
+	       n_done(in) != in->n_closed;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataplane/shard/receive_impl.h"
+#include "dataplane/stats/names.h"
+
+static void add_rows(struct hr_receive *r)
+{
+	struct hr_stats *stats = r->conf.stats;
+	const uint32_t w = r->conf.worker;
+
+	hr_stats_next_writer(stats);
+	r->received = hr_stats_add_metric(stats, HR_METRIC_DATAGRAMS_RECEIVED,
+					  "worker=\"%u\"", w);
+	r->split = hr_stats_add_metric(stats, HR_METRIC_DATAGRAMS_SPLIT,
+				       "worker=\"%u\"", w);
+	for (int i = HR_DROP_NONE + 1; i < HR_DROP_COUNT; i++) {
+		const struct hr_drop_row *row = &hr_drop_rows[i];
+
+		r->verdicts[i] = hr_stats_add_metric(
+			stats,
+			row->stage == HR_STAGE_refused ? HR_METRIC_DATAGRAMS_REFUSED
+						       : HR_METRIC_DATAGRAMS_DROPPED,
+			"worker=\"%u\",reason=\"%s\"", w, row->label);
+	}
+}
+
+int hr_receive_new(struct hr_receive **out, const struct hr_receive_conf *conf,
+		   struct hr_err *err)
+{
+	size_t bytes =
+		sizeof(struct hr_receive) + conf->n_queues * sizeof(struct hr_lane);
+	struct hr_receive *r = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
+
+	if (r == NULL)
+		return hr_fail(err, -ENOMEM, "no memory for worker %u", conf->worker);
+	memset(r, 0, bytes);
+	r->conf = *conf;
+	r->n_lanes = conf->n_queues;
+	for (uint32_t i = 0; i < r->n_lanes; i++) {
+		r->lanes[i].queue = conf->queues[i];
+		r->lanes[i].is_lossless = hr_rxq_is_lossless(conf->queues[i]);
+	}
+	add_rows(r);
+	*out = r;
+	return 0;
+}
+
+void hr_receive_free(struct hr_receive *r)
+{
+	free(r);
+}
+
+void hr_receive_wait(const struct hr_receive *r, uint32_t timeout_us)
+{
+	hr_rxq_wait(r->conf.queues, r->conf.n_queues, timeout_us);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef HR_RECEIVE_H
+#define HR_RECEIVE_H
+
+/*
+ * receive - one worker's way from its queues to the epochs of the shards' owners:
+ * headers, beacon, route.
+ *
+ *   queue ─▶ net ─▶ beacon ─┬─ own shard ─────────────────▶ intake
+ *                           └─ another's ─▶ [mbuf pointer] ─▶ its worker ─▶ intake
+ *
+ * A datagram crosses between workers at most once, as an mbuf, on a ring with one
+ * producer and one consumer; what is known of it (its item) lies in the mbuf's
+ * headroom. Pieces of a headerless datagram cross in mbufs of their own.
+ *
+ * A queue that loses nothing (memif, pcap) is held back: when the next datagram of a
+ * burst has no place, the rest of the burst waits here and the queue is not polled.
+ * On other queues it is dropped under its name.
+ *
+ * Counting: whoever gives a datagram (or piece) its verdict counts it received too,
+ * so a datagram that waits is not in the ledger yet. Hot; one worker.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "dataplane/beacon/beacon.h"
+#include "dataplane/net/net.h"
+#include "dataplane/port/port.h"
+#include "dataplane/shard/intake.h"
+#include "dataplane/stats/stats.h"
+
+#define HR_QUEUES_MAX (HR_PORTS_MAX * 16u)
+/* Datagrams on their way from one worker to another. */
+#define HR_HANDOVER_SLOTS 1024u
+
+struct hr_receive_conf {
+	uint32_t worker, n_workers;
+	const uint8_t *worker_of_shard;
+	struct hr_beacon_rules rules;
+	const struct hr_net_ports *udp_ports;
+	struct hr_intake *intakes; /* by shard; only those of this worker are touched */
+	/* Hand-over rings by the other worker: NULL at one's own place. */
+	struct rte_ring *from[HR_WORKERS_MAX], *to[HR_WORKERS_MAX];
+	struct hr_rxq *queues[HR_QUEUES_MAX];
+	uint32_t n_queues;
+	struct hr_stats *stats; /* rows for this worker are added */
+};
+
+struct hr_receive;
+
+/* Returns 0 or -ENOMEM with err. Cold. */
+int hr_receive_new(struct hr_receive **out, const struct hr_receive_conf *conf,
+		   struct hr_err *err);
+void hr_receive_free(struct hr_receive *r);
+
+struct hr_now {
+	uint64_t mono_us, wall_us;
+};
+
+/* A burst from every queue; returns how many datagrams got a verdict. */
+uint32_t hr_receive_poll(struct hr_receive *r, const struct hr_now *now);
+
+/* What other workers handed over. */
+uint32_t hr_receive_take_over(struct hr_receive *r, const struct hr_now *now);
+
+/* Nothing is polled any more: what waits here is dropped as HR_DROP_SHUTDOWN. First
+ * the bursts of the queues; when all workers have done that, the rings. */
+void hr_receive_end_queues(struct hr_receive *r, const struct hr_now *now);
+void hr_receive_end_rings(struct hr_receive *r, const struct hr_now *now);
+
+/* Idle: wait until a queue has something, or timeout_us is over. */
+void hr_receive_wait(const struct hr_receive *r, uint32_t timeout_us);
+
+#endif
