@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dataplane/control/commands.h"
+
+static const char *const state_names[] = {
+	[HR_STATE_STARTING] = "starting",
+	[HR_STATE_RUNNING] = "running",
+	[HR_STATE_STOPPING] = "stopping",
+};
+
+static const char *const shard_names[] = {
+	[HR_SHARD_STARTING] = "starting",     [HR_SHARD_READY] = "ready",
+	[HR_SHARD_RECOVERING] = "recovering", [HR_SHARD_FENCED] = "fenced",
+	[HR_SHARD_STOPPED] = "stopped",
+};
+
+static const char *const view_names[] = {
+	[HR_VIEW_CONNECTING] = "connecting",
+	[HR_VIEW_CATCHING_UP] = "catching up",
+	[HR_VIEW_LIVE] = "live",
+	[HR_VIEW_STOPPED] = "stopped",
+};
+
+static void add_reason(void *list, const char *sentence)
+{
+	json_array_append_new(list, json_string(sentence));
+}
+
+static json_t *shards(const struct hr_dataplane *d)
+{
+	json_t *list = json_array();
+
+	for (uint16_t s = 0; d->owner != NULL && s < d->set.n_shards; s++) {
+		const struct hr_shard_view *view = hr_owner_shard(d->owner, s);
+		char reason[320];
+
+		hr_owner_reason(d->owner, s, reason, sizeof(reason));
+		json_array_append_new(
+			list,
+			json_pack("{s:i,s:s,s:I,s:I,s:s}", "shard", (int)s, "state",
+				  shard_names[atomic_load(&view->state)], "link",
+				  (json_int_t)atomic_load(&view->accepted_n),
+				  "incarnation",
+				  (json_int_t)atomic_load(&view->incarnation), "reason",
+				  reason));
+	}
+	return list;
+}
+
+static json_t *views(const struct hr_dataplane *d)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < d->n_views; i++) {
+		const struct hr_running_view *v = &d->views[i];
+		char reason[320] = "";
+
+		v->ops->reason(v->view, reason, sizeof(reason));
+		json_array_append_new(
+			list, json_pack("{s:s,s:s,s:s}", "name", v->ops->name, "state",
+					view_names[v->ops->state(v->view)], "reason",
+					reason));
+	}
+	return list;
+}
+
+static json_t *ports(const struct hr_dataplane *d)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; d->ports != NULL && i < d->config.n_ports; i++) {
+		struct hr_port_counts counts;
+
+		hr_ports_read(d->ports, i, &counts);
+		json_array_append_new(
+			list, json_pack("{s:s,s:b,s:b,s:I,s:I}", "device",
+					d->config.ports[i].device, "up",
+					(int)counts.is_up, "done", (int)counts.is_done,
+					"packets", (json_int_t)counts.packets, "missed",
+					(json_int_t)counts.missed));
+	}
+	return list;
+}
+
+static json_t *status(const struct hr_dataplane *d)
+{
+	json_t *reasons = json_array();
+	bool ready = hr_dataplane_is_ready(d, add_reason, reasons);
+	char data_set[33] = "";
+
+	for (int i = 0; d->state == HR_STATE_RUNNING && i < 16; i++)
+		snprintf(data_set + 2 * i, 3, "%02x", d->set.id.b[i]);
+	return json_pack("{s:s,s:s,s:i,s:s,s:b,s:o,s:s,s:s,s:i,s:i,s:i,s:o,s:o,s:o}",
+			 "program", "headrace-dataplane", "version", HR_VERSION, "pid",
+			 (int)getpid(), "state", state_names[d->state], "ready",
+			 (int)ready, "reasons", reasons, "name", d->config.name,
+			 "data_set", data_set, "generation", (int)d->config.generation,
+			 "n_shards", (int)d->config.n_shards, "workers",
+			 (int)d->config.n_workers, "shards", shards(d), "views",
+			 views(d), "ports", ports(d));
+}
+
+json_t *hr_commands_answer(void *ctx, const char *command, const json_t *request)
+{
+	struct hr_commands *c = ctx;
+
+	(void)request;
+	if (strcmp(command, "status") == 0)
+		return status(c->dataplane);
+	if (strcmp(command, "stop") == 0) {
+		c->must_stop = true;
+		return json_pack("{s:s}", "state", "stopping");
+	}
+	return NULL;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef HR_DATAPLANE_H
+#define HR_DATAPLANE_H
+
+/*
+ * dataplane - all rooms of the packet process, made in the order in which each needs
+ * the ones before it, and taken down in the reverse order. Main thread.
+ *
+ *   stats, control ─▶ data set (waits for Kafka) ─▶ EAL, ports ─▶ pool, feed, intakes
+ *   ─▶ owner ─▶ views ─▶ workers
+ */
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/config.h"
+#include "common/error.h"
+#include "dataplane/beacon/beacon.h"
+#include "dataplane/log/owner.h"
+#include "dataplane/log/reader.h"
+#include "dataplane/net/net.h"
+#include "dataplane/port/port.h"
+#include "dataplane/stats/stats.h"
+#include "dataplane/view/feed.h"
+#include "dataplane/view/view.h"
+#include "dataplane/worker.h"
+
+#define HR_VERSION "0.1.0"
+#define HR_VIEWS_MAX 2u
+
+/* Exit codes of headrace-dataplane. */
+enum hr_exit {
+	HR_EXIT_DRAINED = 0,        /* stopped as told, everything is written out */
+	HR_EXIT_NO_START = 1,       /* could not start, or had to give up: stderr */
+	HR_EXIT_LEFT = 3,           /* stopped; the log names what was left */
+	HR_EXIT_OUT_OF_BALANCE = 4, /* stopped; a ledger law does not hold: a bug */
+};
+
+enum hr_state {
+	HR_STATE_STARTING,
+	HR_STATE_RUNNING,
+	HR_STATE_STOPPING,
+};
+
+struct hr_running_view {
+	const struct hr_view_ops *ops;
+	struct hr_view *view;
+};
+
+/* The search for the data set waits for Kafka on a thread of its own. */
+struct hr_search {
+	pthread_t thread;
+	bool is_started;
+	atomic_bool ends; /* main thread: give up */
+	atomic_bool is_over;
+	int result;
+	pthread_mutex_t lock; /* of err */
+	struct hr_err err;
+};
+
+struct hr_dataplane {
+	struct hr_config config;
+	enum hr_state state;
+	struct hr_stats *stats;
+	struct hr_stats_reader *reader; /* of our own segment */
+	struct hr_search search;
+	struct hr_data_set set;
+
+	bool has_eal;
+	struct hr_ports *ports;
+	struct hr_keyring *keys;
+	struct hr_net_ports udp_ports;
+	struct hr_epoch_pool *pool;
+	struct hr_feed *feed;
+	struct hr_intake *intakes; /* by shard */
+	uint8_t worker_of_shard[HR_SHARDS_MAX];
+	struct hr_worker *workers; /* config.n_workers */
+	struct rte_ring *closed[HR_WORKERS_MAX], *accepted[HR_WORKERS_MAX],
+		*folded[HR_WORKERS_MAX];
+	struct rte_ring *handover[HR_WORKERS_MAX][HR_WORKERS_MAX]; /* [from][to] */
+	struct hr_owner *owner;
+	struct hr_running_view views[HR_VIEWS_MAX];
+	uint32_t n_views;
+	bool has_workers; /* launched */
+
+	/* Written by the main thread once a slow round. */
+	struct hr_port_cells {
+		hr_cell *packets, *missed;
+		uint64_t counted_missed;
+	} port_cells[HR_PORTS_MAX];
+	hr_cell *missed_received, *missed_dropped, *shutdown_dropped, *buffers_free;
+	uint64_t committer_ns, committer_read_us; /* CPU time of the committer */
+};
+
+/* Statistics and the search for the data set. */
+int hr_dataplane_begin(struct hr_dataplane *d, struct hr_err *err);
+/* 1: the data set is found; 0: still looking; a negated errno: it cannot be used. */
+int hr_dataplane_searched(struct hr_dataplane *d, struct hr_err *err);
+/* Everything else, up to running workers. On failure hr_dataplane_end() clears up. */
+int hr_dataplane_start(struct hr_dataplane *d, struct hr_err *err);
+/* Ten times a second: gauges, the ports' counters, the pace of the log. Returns 0, or
+ * a negated errno with err where the process must end. */
+int hr_dataplane_round(struct hr_dataplane *d, struct hr_err *err);
+/* Write everything out within stop_drain_ms and free all. */
+enum hr_exit hr_dataplane_end(struct hr_dataplane *d);
+
+/* Ready: every shard takes epochs, every view is up. Else up to max sentences into
+ * tell. */
+typedef void (*hr_reason_tell)(void *ctx, const char *sentence);
+bool hr_dataplane_is_ready(const struct hr_dataplane *d, hr_reason_tell tell,
+			   void *ctx);
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "dataplane/dataplane.h"
+#include "dataplane/stats/ledger.h"
+
+#define PHASE_WAIT_MS 5000u
+#define LEDGER_PATIENCE_MS 1000u
+
+static uint32_t left_ms(uint64_t until_us)
+{
+	uint64_t now_us = hr_mono_us();
+
+	return now_us < until_us ? (uint32_t)((until_us - now_us) / 1000) : 0;
+}
+
+/* Everything taken goes to the log, or is counted. Returns whether all is in it. */
+static bool drain_log(struct hr_dataplane *d, uint64_t until_us)
+{
+	uint64_t tentative;
+
+	if (d->has_workers && (!hr_workers_to(d->workers, d->config.n_workers,
+					      HR_WORK_QUIET, PHASE_WAIT_MS) ||
+			       !hr_workers_to(d->workers, d->config.n_workers,
+					      HR_WORK_CLOSE, PHASE_WAIT_MS)))
+		hr_error("worker", "a worker does not answer: its epochs may be left");
+	if (d->owner == NULL)
+		return true;
+	tentative = hr_owner_stop(d->owner, left_ms(until_us));
+	d->owner = NULL;
+	if (tentative > 0)
+		hr_error(
+			"log",
+			"%llu datagrams were taken and are not in the log: the log was "
+			"out of reach until control.stop_drain was over",
+			(unsigned long long)tentative);
+	hr_stat_add(d->shutdown_dropped, tentative);
+	return tentative == 0;
+}
+
+static void end_workers(struct hr_dataplane *d)
+{
+	if (!d->has_workers)
+		return;
+	hr_workers_to(d->workers, d->config.n_workers, HR_WORK_END, PHASE_WAIT_MS);
+	rte_eal_mp_wait_lcore();
+	d->has_workers = false;
+}
+
+static bool stop_views(struct hr_dataplane *d, uint64_t until_us)
+{
+	bool all = true;
+
+	for (uint32_t i = 0; i < d->n_views; i++) {
+		const struct hr_running_view *v = &d->views[i];
+
+		if (v->ops->stop(v->view, left_ms(until_us)))
+			continue;
+		hr_warn("view",
+			"%s: not everything in the log was written when "
+			"control.stop_drain was over; the next start goes on from "
+			"there",
+			v->ops->name);
+		all = false;
+	}
+	d->n_views = 0;
+	return all;
+}
+
+static void free_ring(struct rte_ring *ring)
+{
+	void *link;
+
+	while (ring != NULL && rte_ring_dequeue(ring, &link) == 0)
+		hr_link_put(link);
+	free(ring);
+}
+
+static void free_workers(struct hr_dataplane *d)
+{
+	for (uint32_t i = 0; d->workers != NULL && i < d->config.n_workers; i++) {
+		struct hr_worker *w = &d->workers[i];
+
+		for (uint32_t s = 0; s < w->n_shards; s++) {
+			if (w->shards[s].in_flight != NULL)
+				hr_stat_set(w->shards[s].in_flight, 0);
+			hr_intake_fini(w->shards[s].intake);
+			hr_fold_free(w->shards[s].fold);
+		}
+		if (w->link != NULL)
+			hr_link_put(w->link);
+		free(w->shards);
+		hr_receive_free(w->receive);
+	}
+	free(d->workers);
+	d->workers = NULL;
+	for (uint32_t i = 0; i < d->config.n_workers; i++) {
+		free(d->closed[i]);
+		free_ring(d->accepted[i]);
+		free_ring(d->folded[i]);
+		for (uint32_t to = 0; to < d->config.n_workers; to++)
+			free(d->handover[i][to]);
+	}
+}
+
+static bool is_balanced(const struct hr_dataplane *d)
+{
+	struct hr_ledger ledger;
+
+	if (d->reader == NULL)
+		return true;
+	hr_ledger_read(d->reader, LEDGER_PATIENCE_MS, &ledger);
+	hr_info("stats", "ledger: datagrams %s, events %s",
+		hr_balance_text(ledger.datagrams), hr_balance_text(ledger.events));
+	if (ledger.datagrams == HR_BALANCED && ledger.events == HR_BALANCED)
+		return true;
+	for (int i = 0; i < HR_LEDGER_DATAGRAM_TERMS; i++)
+		hr_error("stats", "ledger 1: %s %lld", hr_ledger_datagram_names[i],
+			 (long long)ledger.datagram[i]);
+	for (int i = 0; i < HR_LEDGER_EVENT_TERMS; i++)
+		hr_error("stats", "ledger 2: %s %lld", hr_ledger_event_names[i],
+			 (long long)ledger.event[i]);
+	return false;
+}
+
+enum hr_exit hr_dataplane_end(struct hr_dataplane *d)
+{
+	const uint64_t until_us =
+		hr_mono_us() + d->config.stop_drain_ms * UINT64_C(1000);
+	struct hr_err ignored;
+	bool all, balanced;
+
+	d->state = HR_STATE_STOPPING;
+	atomic_store(&d->search.ends, true);
+	if (d->search.is_started)
+		pthread_join(d->search.thread, NULL);
+	/* The ports' last words, before their queues close. */
+	if (d->ports != NULL)
+		hr_dataplane_round(d, &ignored);
+	all = drain_log(d, until_us);
+	end_workers(d);
+	all &= stop_views(d, until_us);
+	free_workers(d);
+	if (d->ports != NULL)
+		hr_dataplane_round(d, &ignored);
+	hr_ports_close(d->ports);
+	d->ports = NULL;
+	balanced = is_balanced(d);
+	if (d->feed != NULL)
+		hr_feed_free(d->feed);
+	hr_epoch_pool_free(d->pool);
+	free(d->intakes);
+	hr_keyring_free(d->keys);
+	if (d->has_eal)
+		hr_eal_stop();
+	hr_stats_close(d->reader);
+	hr_stats_free(d->stats);
+	return !balanced ? HR_EXIT_OUT_OF_BALANCE
+	       : all     ? HR_EXIT_DRAINED
+			 : HR_EXIT_LEFT;
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* What the main thread does while workers work. */
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "dataplane/dataplane.h"
+
+/* ---- the pace of the log ------------------------------------------------------- */
+
+/*
+ * Each link costs the committer some CPU whatever is in it. The least interval between
+ * two links of a shard moves between epoch.min_interval and epoch.max_interval, so that
+ * the committer stays near this share of a core (EXACTLY-ONCE 3.5).
+ */
+#define COMMITTER_PERMILLE 300u
+#define PACE_US 500000u
+
+static uint64_t read_number(const char *path)
+{
+	unsigned long long n = 0;
+	FILE *f = fopen(path, "r");
+
+	if (f == NULL)
+		return 0;
+	if (fscanf(f, "%llu", &n) != 1)
+		n = 0;
+	fclose(f);
+	return n;
+}
+
+static bool is_named(const char *task, const char *name)
+{
+	char path[96], found[32] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%.16s/comm", task);
+	f = fopen(path, "r");
+	if (f == NULL)
+		return false;
+	if (fgets(found, sizeof(found), f) == NULL)
+		found[0] = '\0';
+	fclose(f);
+	found[strcspn(found, "\n")] = '\0';
+	return strcmp(found, name) == 0;
+}
+
+/* Nanoseconds on a CPU so far of this process's thread of that name; 0: none. */
+static uint64_t thread_ns(const char *name)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	uint64_t ns = 0;
+	struct dirent *e;
+
+	while (tasks != NULL && (e = readdir(tasks)) != NULL) {
+		char path[96];
+
+		if (e->d_name[0] == '.' || !is_named(e->d_name, name))
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/task/%.16s/schedstat",
+			 e->d_name);
+		ns = read_number(path);
+		break;
+	}
+	if (tasks != NULL)
+		closedir(tasks);
+	return ns;
+}
+
+static uint32_t paced(uint32_t interval_us, uint64_t permille,
+		      const struct hr_config *config)
+{
+	if (permille > COMMITTER_PERMILLE)
+		interval_us += interval_us / 4;
+	else if (permille < COMMITTER_PERMILLE * 2 / 3)
+		interval_us -= interval_us / 5;
+	if (interval_us < config->epoch_min_interval_us)
+		return config->epoch_min_interval_us;
+	if (interval_us > config->epoch_max_interval_us)
+		return config->epoch_max_interval_us;
+	return interval_us;
+}
+
+static void set_pace(struct hr_dataplane *d, uint64_t now_us)
+{
+	const uint64_t took_us = now_us - d->committer_read_us;
+	uint64_t ns, permille;
+
+	if (took_us < PACE_US)
+		return;
+	ns = thread_ns("hr-committer");
+	permille = (ns - d->committer_ns) / took_us;
+	if (d->committer_read_us != 0 && ns >= d->committer_ns)
+		for (uint32_t w = 0; w < d->config.n_workers; w++) {
+			_Atomic uint32_t *us = &d->workers[w].min_interval_us;
+
+			atomic_store(us, paced(atomic_load(us), permille, &d->config));
+		}
+	d->committer_ns = ns;
+	d->committer_read_us = now_us;
+}
+
+/* ---- ports ------------------------------------------------------------------------ */
+
+static void read_ports(struct hr_dataplane *d)
+{
+	for (uint32_t i = 0; i < d->config.n_ports; i++) {
+		struct hr_port_cells *c = &d->port_cells[i];
+		struct hr_port_counts counts;
+		uint64_t fresh;
+
+		hr_ports_read(d->ports, i, &counts);
+		fresh = counts.missed - c->counted_missed;
+		c->counted_missed = counts.missed;
+		hr_stat_set(c->packets, counts.packets);
+		hr_stat_set(c->missed, counts.missed);
+		/* Received by this appliance, if not by a worker. */
+		hr_stat_add(d->missed_received, fresh);
+		hr_stat_add(d->missed_dropped, fresh);
+	}
+}
+
+int hr_dataplane_round(struct hr_dataplane *d, struct hr_err *err)
+{
+	if (d->ports == NULL || d->workers == NULL)
+		return 0;
+	read_ports(d);
+	hr_stat_set(d->buffers_free, hr_epoch_pool_free_count(d->pool));
+	set_pace(d, hr_mono_us());
+	for (uint32_t w = 0; w < d->config.n_workers; w++) {
+		struct hr_worker *worker = &d->workers[w];
+
+		/* Pairs with the release in worker.c: failure is whole. */
+		if (!atomic_load_explicit(&worker->has_failed, memory_order_acquire))
+			continue;
+		*err = worker->failure;
+		return -EPROTO;
+	}
+	return 0;
+}
+
+/* ---- ready? ------------------------------------------------------------------------ */
+
+static bool is_shard_ready(const struct hr_dataplane *d, uint16_t shard)
+{
+	return atomic_load(&hr_owner_shard(d->owner, shard)->state) == HR_SHARD_READY;
+}
+
+static bool is_view_well(const struct hr_running_view *v)
+{
+	enum hr_view_state state = v->ops->state(v->view);
+
+	return state == HR_VIEW_LIVE || state == HR_VIEW_CATCHING_UP;
+}
+
+bool hr_dataplane_is_ready(const struct hr_dataplane *d, hr_reason_tell tell, void *ctx)
+{
+	struct hr_dataplane *m = (struct hr_dataplane *)d; /* its lock */
+	bool ready = true;
+	char reason[320], sentence[400];
+
+	if (d->state == HR_STATE_STOPPING) {
+		tell(ctx, "the dataplane is stopping");
+		return false;
+	}
+	if (d->state == HR_STATE_STARTING) {
+		pthread_mutex_lock(&m->search.lock);
+		snprintf(sentence, sizeof(sentence), "%.390s",
+			 m->search.err.text[0] != '\0' ? m->search.err.text
+						       : "the dataplane is starting");
+		pthread_mutex_unlock(&m->search.lock);
+		tell(ctx, sentence);
+		return false;
+	}
+	for (uint16_t s = 0; s < d->set.n_shards; s++) {
+		if (is_shard_ready(d, s))
+			continue;
+		hr_owner_reason(d->owner, s, reason, sizeof(reason));
+		snprintf(sentence, sizeof(sentence), "shard %u: %s", s,
+			 reason[0] != '\0' ? reason : "is not ready yet");
+		tell(ctx, sentence);
+		ready = false;
+	}
+	for (uint32_t i = 0; i < d->n_views; i++) {
+		const struct hr_running_view *v = &d->views[i];
+
+		if (is_view_well(v))
+			continue;
+		v->ops->reason(v->view, reason, sizeof(reason));
+		snprintf(sentence, sizeof(sentence), "view %s: %s", v->ops->name,
+			 reason[0] != '\0' ? reason : "its store is out of reach");
+		tell(ctx, sentence);
+		ready = false;
+	}
+	return ready;
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <rte_pause.h>
+#include <rte_ring.h>
+
+#include "common/clock.h"
+#include "dataplane/stats/names.h"
+#include "dataplane/worker.h"
+
+/* Events folded between two looks at the queues: some 50 us. */
+#define FOLD_SLICE 512u
+
+/*
+ * Idle: so many empty rounds are spun (and then paused) before the worker sleeps. An
+ * AF_XDP socket ends the sleep at once; everything else is looked at when it is over,
+ * so it is short while something is on its way to the log.
+ */
+#define SPIN_ROUNDS 64u
+#define PAUSE_ROUNDS 512u
+#define BUSY_SLEEP_US 100u
+#define COMPANY_SLEEP_US 500u
+#define IDLE_SLEEP_US 2000u
+
+#define SECOND_US 1000000u
+
+static const char *const verdict_labels[HR_FOLD_VERDICTS] = {
+	[HR_COUNTED] = "counted",   [HR_LATE] = "late",
+	[HR_REPEATED] = "repeated", [HR_FILTERED] = "filtered",
+	[HR_REJECTED] = "rejected", [HR_OVERFLOW] = "overflow",
+};
+
+static void add_shard_rows(struct hr_worker_shard *s, struct hr_stats *stats)
+{
+	const uint32_t n = s->shard;
+
+	s->in_flight = hr_stats_add_metric(stats, HR_METRIC_DATAGRAMS_IN_FLIGHT,
+					   "shard=\"%u\"", n);
+	s->logged =
+		hr_stats_add_metric(stats, HR_METRIC_EVENTS_LOGGED, "shard=\"%u\"", n);
+	s->gaps = hr_stats_add_metric(stats, HR_METRIC_STREAM_GAPS, "shard=\"%u\"", n);
+	s->streams = hr_stats_add_metric(stats, HR_METRIC_STREAMS, "shard=\"%u\"", n);
+	for (uint32_t v = 0; v < HR_FOLD_VERDICTS; v++)
+		s->verdicts[v] = hr_stats_add_metric(stats, HR_METRIC_EVENTS_VERDICT,
+						     "shard=\"%u\",verdict=\"%s\"", n,
+						     verdict_labels[v]);
+	for (uint32_t i = HR_REJECT_NONE + 1; i < HR_REJECT_COUNT; i++)
+		s->rejects[i] = hr_stats_add_metric(stats, HR_METRIC_EVENTS_REJECTED,
+						    "shard=\"%u\",reason=\"%s\"", n,
+						    hr_reject_rows[i].label);
+}
+
+void hr_worker_add_rows(struct hr_worker *w, struct hr_stats *stats)
+{
+	hr_stats_next_writer(stats);
+	w->busy_permille = hr_stats_add_metric(stats, HR_METRIC_WORKER_BUSY,
+					       "worker=\"%u\"", w->id);
+	w->sleeps = hr_stats_add_metric(stats, HR_METRIC_WORKER_SLEEPS, "worker=\"%u\"",
+					w->id);
+	for (uint32_t i = 0; i < w->n_shards; i++)
+		add_shard_rows(&w->shards[i], stats);
+}
+
+static void show_in_flight(struct hr_worker_shard *s)
+{
+	uint64_t n = hr_intake_in_flight(s->intake);
+
+	if (n == s->shown_in_flight)
+		return;
+	s->shown_in_flight = n;
+	hr_stat_set(s->in_flight, n);
+}
+
+static void show_totals(struct hr_worker_shard *s)
+{
+	struct hr_fold_totals totals;
+
+	hr_fold_read_totals(s->fold, &totals);
+	hr_stat_set(s->logged, totals.logged);
+	for (uint32_t v = 0; v < HR_FOLD_VERDICTS; v++)
+		hr_stat_set(s->verdicts[v], totals.verdicts[v]);
+	for (uint32_t i = HR_REJECT_NONE + 1; i < HR_REJECT_COUNT; i++)
+		hr_stat_set(s->rejects[i], totals.rejects[i]);
+	hr_stat_set(s->gaps, totals.gaps);
+	hr_stat_set(s->streams, totals.streams);
+}
+
+/* The chain's own limit: a link with more events would have them rejected. */
+static void obey_chain(struct hr_worker_shard *s)
+{
+	uint64_t most = hr_fold_config(s->fold)->setting[HR_CHAIN_MAX_EVENTS];
+
+	s->intake->max_events = most < UINT32_MAX ? (uint32_t)most : UINT32_MAX;
+}
+
+/* fold is a function of the chain: what it refuses now it refuses for ever. The main
+ * thread ends the process by name. */
+static void fail(struct hr_worker *w, const struct hr_link *link, int error)
+{
+	hr_fail(&w->failure, error, "shard %u: link %llu cannot be folded: %s",
+		link->shard, (unsigned long long)link->n,
+		error == -E2BIG
+			? "its chain asks for a fold_version or for more streams than "
+			  "this appliance was started with: raise streams.max to the "
+			  "chain's setting, or run the program that wrote it"
+			: "it does not follow the link before it: this is a bug");
+	/* Pairs with the acquire of the main thread: it sees failure. */
+	atomic_store_explicit(&w->has_failed, true, memory_order_release);
+}
+
+static bool next_link(struct hr_worker *w)
+{
+	void *got;
+	int r;
+
+	if (rte_ring_dequeue(w->accepted, &got) != 0)
+		return false;
+	w->link = got;
+	r = hr_fold_begin(w->by_shard[w->link->shard]->fold, w->link);
+	if (r == 0)
+		return true;
+	fail(w, w->link, r);
+	return false;
+}
+
+static bool fold_some(struct hr_worker *w)
+{
+	struct hr_worker_shard *s;
+
+	if (atomic_load_explicit(&w->has_failed, memory_order_relaxed))
+		return false;
+	if (w->link == NULL && !next_link(w))
+		return false;
+	s = w->by_shard[w->link->shard];
+	if (!hr_fold_step(s->fold, FOLD_SLICE))
+		return true;
+	if (w->link->body_kind == HR_BODY_CONFIG)
+		obey_chain(s);
+	show_totals(s);
+	/* It cannot be full: the committer keeps HR_OWNER_WINDOW. */
+	if (rte_ring_enqueue(w->folded, w->link) != 0)
+		return true;
+	w->link = NULL;
+	return true;
+}
+
+/* Returns whether anything of this worker's shards is open or on its way. */
+static bool step_shards(struct hr_worker *w, uint64_t now_us, bool must_close)
+{
+	const uint32_t min_interval_us =
+		atomic_load_explicit(&w->min_interval_us, memory_order_relaxed);
+	bool is_busy = false;
+
+	for (uint32_t i = 0; i < w->n_shards; i++) {
+		struct hr_worker_shard *s = &w->shards[i];
+
+		hr_intake_step(s->intake, now_us, min_interval_us, must_close);
+		show_in_flight(s);
+		is_busy |= hr_intake_is_busy(s->intake);
+	}
+	return is_busy;
+}
+
+static void count_busy(struct hr_worker *w, uint64_t now_us, bool had_work)
+{
+	if (had_work)
+		w->busy_us += now_us - w->last_us;
+	w->last_us = now_us;
+	if (now_us - w->second_us < SECOND_US)
+		return;
+	hr_stat_set(w->busy_permille, w->busy_us * 1000 / (now_us - w->second_us));
+	w->busy_us = 0;
+	w->second_us = now_us;
+}
+
+static void idle(struct hr_worker *w, bool is_busy)
+{
+	w->idle_rounds++;
+	if (w->polls_busy || w->idle_rounds < SPIN_ROUNDS) {
+		rte_pause();
+		return;
+	}
+	if (w->idle_rounds < PAUSE_ROUNDS) {
+		for (int i = 0; i < 8; i++)
+			rte_pause();
+		return;
+	}
+	hr_stat_add(w->sleeps, 1);
+	hr_receive_wait(w->receive, is_busy          ? BUSY_SLEEP_US
+				    : w->has_company ? COMPANY_SLEEP_US
+						     : IDLE_SLEEP_US);
+}
+
+static void follow(struct hr_worker *w, unsigned int wanted, const struct hr_now *now)
+{
+	if (wanted >= HR_WORK_QUIET)
+		hr_receive_end_queues(w->receive, now);
+	if (wanted >= HR_WORK_CLOSE) {
+		hr_receive_end_rings(w->receive, now);
+		step_shards(w, now->mono_us, true);
+	}
+	/* Pairs with the acquire in hr_workers_to(): the main thread sees what was
+	 * put on rings before. */
+	atomic_store_explicit(&w->reached, wanted, memory_order_release);
+}
+
+int hr_worker_run(void *arg)
+{
+	struct hr_worker *w = arg;
+	unsigned int phase = HR_WORK_RUN;
+	bool had_work = false;
+
+	prctl(PR_SET_TIMERSLACK, 1000ul); /* 50 us by default: half of a short sleep */
+	w->last_us = w->second_us = hr_mono_us();
+	while (phase < HR_WORK_END) {
+		const struct hr_now now = { hr_mono_us(), hr_wall_us() };
+		/* Pairs with the release in hr_workers_to(). */
+		unsigned int wanted =
+			atomic_load_explicit(&w->wanted, memory_order_acquire);
+		bool is_busy;
+
+		count_busy(w, now.mono_us, had_work);
+		if (wanted != phase) {
+			follow(w, wanted, &now);
+			phase = wanted;
+		}
+		had_work = fold_some(w);
+		if (phase == HR_WORK_RUN)
+			had_work |= hr_receive_poll(w->receive, &now) > 0;
+		if (phase < HR_WORK_CLOSE)
+			had_work |= hr_receive_take_over(w->receive, &now) > 0;
+		is_busy = step_shards(w, now.mono_us, phase == HR_WORK_CLOSE);
+		if (had_work)
+			w->idle_rounds = 0;
+		else
+			idle(w, is_busy);
+	}
+	return 0;
+}
+
+bool hr_workers_to(struct hr_worker *workers, uint32_t n, enum hr_phase_of_work phase,
+		   uint32_t wait_ms)
+{
+	const uint64_t until_us = hr_mono_us() + (uint64_t)wait_ms * 1000;
+
+	for (uint32_t i = 0; i < n; i++)
+		/* Pairs with the acquire in hr_worker_run(). */
+		atomic_store_explicit(&workers[i].wanted, phase, memory_order_release);
+	for (uint32_t i = 0; i < n; i++) {
+		/* Pairs with the release in follow(). */
+		while (atomic_load_explicit(&workers[i].reached, memory_order_acquire) <
+		       phase) {
+			if (hr_mono_us() > until_us)
+				return false;
+			usleep(200);
+		}
+	}
+	return true;
+}

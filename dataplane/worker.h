@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef HR_WORKER_H
+#define HR_WORKER_H
+
+/*
+ * worker - one pinned core's loop: receive, close epochs, fold accepted links.
+ *
+ *   queues, rings ─▶ receive ─▶ intakes ─▶ [closed] ─▶ committer
+ *   committer ─▶ [accepted] ─▶ fold, in slices ─▶ [folded] ─▶ committer ─▶ views
+ *
+ * It never blocks, allocates, logs or calls the kernel, except to sleep when it is
+ * idle (poll: adaptive). Main thread and worker meet in the phase, which the main
+ * thread raises and each worker follows:
+ *
+ *   RUN ─▶ QUIET: queues are polled no more ─▶ CLOSE: rings are empty, epochs closed;
+ *   folding goes on ─▶ END
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "dataplane/fold/fold.h"
+#include "dataplane/log/owner.h"
+#include "dataplane/shard/intake.h"
+#include "dataplane/shard/receive.h"
+#include "dataplane/stats/stats.h"
+
+enum hr_phase_of_work {
+	HR_WORK_RUN,
+	HR_WORK_QUIET,
+	HR_WORK_CLOSE,
+	HR_WORK_END,
+};
+
+/* What one shard is to its worker. */
+struct hr_worker_shard {
+	uint16_t shard;
+	struct hr_intake *intake;
+	struct hr_fold *fold;
+	uint64_t shown_in_flight;
+	hr_cell *in_flight, *logged, *gaps, *streams;
+	hr_cell *verdicts[HR_FOLD_VERDICTS];
+	hr_cell *rejects[HR_REJECT_COUNT];
+};
+
+struct hr_worker {
+	/* Main thread writes, worker reads. */
+	_Alignas(64) atomic_uint wanted;  /* enum hr_phase_of_work */
+	_Atomic uint32_t min_interval_us; /* between two links of a shard */
+	/* Worker writes, main thread reads. */
+	_Alignas(64) atomic_uint reached;
+	atomic_bool has_failed; /* fold refused a link: failure says why */
+	struct hr_err failure;
+	/* The worker's own. */
+	_Alignas(64) uint32_t id;
+	bool polls_busy;
+	bool has_company; /* other workers may hand something over */
+	struct hr_receive *receive;
+	struct rte_ring *accepted, *folded;
+	struct hr_link *link; /* being folded */
+	uint32_t n_shards;    /* of this worker */
+	struct hr_worker_shard *shards;
+	struct hr_worker_shard *by_shard[HR_SHARDS_MAX];
+	uint64_t busy_us, second_us, last_us; /* of the second going on */
+	uint32_t idle_rounds;
+	hr_cell *busy_permille, *sleeps;
+};
+
+/* Add the worker's rows (its shards and itself). Cold. */
+void hr_worker_add_rows(struct hr_worker *w, struct hr_stats *stats);
+
+/* rte_eal_remote_launch()'s function; arg is the worker. Returns 0. */
+int hr_worker_run(void *arg);
+
+/* Main thread: raise the phase, and wait until every worker has reached it. Returns
+ * false when wait_ms were not enough. */
+bool hr_workers_to(struct hr_worker *workers, uint32_t n, enum hr_phase_of_work phase,
+		   uint32_t wait_ms);
+
+#endif
