@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-#include "common/bytes.h"
 #include "common/murmur2.h"
+#include "common/bytes.h"
 
 /* Kafka's Java client signs its bytes; only the last one to three could differ, and
  * there it masks them. */

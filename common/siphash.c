@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-#include "common/bytes.h"
 #include "common/siphash.h"
+#include "common/bytes.h"
 
 static inline uint64_t rotl(uint64_t x, unsigned int bits)
 {

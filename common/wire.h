@@ -110,8 +110,8 @@ int hr_wire_decode(struct hr_wire *out, const uint8_t *datagram, size_t n);
  * payload.n + HR_WIRE_TAG_BYTES; the payload may already lie in its place.
  * Returns the bytes of the datagram.
  */
-size_t hr_wire_encode(const struct hr_wire *w, const uint8_t stream_key[HR_WIRE_KEY_BYTES],
-		      uint8_t *out);
+size_t hr_wire_encode(const struct hr_wire *w,
+		      const uint8_t stream_key[HR_WIRE_KEY_BYTES], uint8_t *out);
 
 /* SipHash-2-4-128(write key, "headrace stream 1" ‖ birth ‖ random). */
 void hr_wire_stream_key(const uint8_t write_key[HR_WIRE_KEY_BYTES], uint64_t birth,

@@ -61,19 +61,19 @@ enum hr_time_form {
 };
 
 struct hr_event {
-	struct hr_str user;     /* 1..128 bytes UTF-8, no control characters */
-	struct hr_str type;     /* 1..64 */
-	struct hr_str id;       /* 0..64; n = 0: absent, fold makes one */
-	struct hr_str product;  /* metadata's product_id; n = 0: absent */
-	struct hr_str category; /* metadata's category; n = 0: absent */
+	struct hr_str user;      /* 1..128 bytes UTF-8, no control characters */
+	struct hr_str type;      /* 1..64 */
+	struct hr_str id;        /* 0..64; n = 0: absent, fold makes one */
+	struct hr_str product;   /* metadata's product_id; n = 0: absent */
+	struct hr_str category;  /* metadata's category; n = 0: absent */
 	struct hr_str time_text; /* timestamp's characters as given, without quotes,
 				  * decoded; n = 0: absent */
-	struct hr_str metadata; /* the pairs, still encoded; n = 0: none */
-	int64_t time_ms;        /* event time, ms since 1970 UTC, 0..253402300799999;
+	struct hr_str metadata;  /* the pairs, still encoded; n = 0: none */
+	int64_t time_ms;         /* event time, ms since 1970 UTC, 0..253402300799999;
 				 * the caller's received_ms where absent */
-	uint8_t type_no;        /* enum hr_event_type */
-	uint8_t time_form;      /* enum hr_time_form */
-	uint8_t codec;          /* enum hr_wire_codec of the bytes below metadata */
+	uint8_t type_no;         /* enum hr_event_type */
+	uint8_t time_form;       /* enum hr_time_form */
+	uint8_t codec;           /* enum hr_wire_codec of the bytes below metadata */
 	uint8_t reserved[5];
 };
 
@@ -131,7 +131,13 @@ struct hr_pair {
 	struct hr_str key;
 	struct hr_str text; /* TEXT: the characters. NUMBER: a JSON number as written.
 			     * Otherwise empty. */
-	enum { HR_PAIR_TEXT, HR_PAIR_NUMBER, HR_PAIR_TRUE, HR_PAIR_FALSE, HR_PAIR_NULL } form;
+	enum {
+		HR_PAIR_TEXT,
+		HR_PAIR_NUMBER,
+		HR_PAIR_TRUE,
+		HR_PAIR_FALSE,
+		HR_PAIR_NULL
+	} form;
 };
 
 /* Walk the pairs of a parsed event. *cursor starts at 0. Returns true while there

@@ -59,8 +59,8 @@ struct hr_out_user {
 	uint32_t first_event; /* index into events; follow next_of_user */
 	uint32_t last_event;
 	uint32_t n_events;
-	uint32_t n_views;     /* product_view */
-	uint32_t n_purchases; /* purchase */
+	uint32_t n_views;       /* product_view */
+	uint32_t n_purchases;   /* purchase */
 	int64_t last_active_ms; /* newest event time */
 };
 

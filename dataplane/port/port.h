@@ -56,7 +56,8 @@ struct hr_port_counts {
 };
 
 /* Main thread; i is the index in config->ports. */
-void hr_ports_read(const struct hr_ports *ports, uint32_t i, struct hr_port_counts *out);
+void hr_ports_read(const struct hr_ports *ports, uint32_t i,
+		   struct hr_port_counts *out);
 
 /* One receive queue; the worker's own. */
 struct hr_rxq;

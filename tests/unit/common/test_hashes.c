@@ -58,9 +58,8 @@ static void keys_hash_as_in_kafkas_own_test(void)
 	};
 
 	for (size_t i = 0; i < HR_COUNT(rows); i++)
-		CU_ASSERT_EQUAL(
-			(int32_t)hr_murmur2(rows[i].key, strlen(rows[i].key)),
-			rows[i].hash);
+		CU_ASSERT_EQUAL((int32_t)hr_murmur2(rows[i].key, strlen(rows[i].key)),
+				rows[i].hash);
 }
 
 /* RFC 3720 B.4. */
