@@ -26,6 +26,12 @@
 #define HR_CATEGORY_MAX 64
 #define HR_PAIRS_MAX 64
 #define HR_PAIR_KEY_MAX 64
+#define HR_TIME_MS_MAX 253402300799999 /* 9999-12-31T23:59:59.999Z */
+/* price and quantity are below 10^15 in size: a double holds 15 digits exactly. */
+#define HR_NUMBER_DIGITS 15
+/* Characters of any number: Jackson, which Flink reads JSON with, refuses more
+ * (StreamReadConstraints.DEFAULT_MAX_NUM_LEN, since its 2.15). */
+#define HR_NUMBER_MAX 1000
 
 enum hr_reject {
 	HR_REJECT_NONE,
@@ -66,10 +72,11 @@ struct hr_event {
 	struct hr_str id;        /* 0..64; n = 0: absent, fold makes one */
 	struct hr_str product;   /* metadata's product_id; n = 0: absent */
 	struct hr_str category;  /* metadata's category; n = 0: absent */
-	struct hr_str time_text; /* timestamp's characters as given, without quotes,
-				  * decoded; n = 0: absent */
+	struct hr_str time_text; /* of HR_TIME_TEXT: its characters as given, without
+				  * quotes, decoded; otherwise n = 0 (the digits of
+				  * HR_TIME_MILLIS are those of time_ms) */
 	struct hr_str metadata;  /* the pairs, still encoded; n = 0: none */
-	int64_t time_ms;         /* event time, ms since 1970 UTC, 0..253402300799999;
+	int64_t time_ms;         /* event time, ms since 1970 UTC, 0..HR_TIME_MS_MAX;
 				 * the caller's received_ms where absent */
 	uint8_t type_no;         /* enum hr_event_type */
 	uint8_t time_form;       /* enum hr_time_form */
