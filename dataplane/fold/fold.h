@@ -15,7 +15,7 @@
  *                                            └▶ user row (scratch table of the link)
  *
  * State across links: chain configuration, one {highest, 64-bit window} per
- * stream, counters (ledger law 2) and the digest.
+ * stream, counters (ledger law 2) and the digest. docs/fold.md has the rules.
  */
 
 #include <stdbool.h>
@@ -39,7 +39,9 @@ enum hr_fold_verdict {
 
 /* One event of the link, in input order, whatever became of it. */
 struct hr_out_event {
-	struct hr_event event; /* valid when verdict is HR_COUNTED */
+	struct hr_event event; /* valid when verdict is HR_COUNTED; when HR_REJECTED,
+				* user is a usable id of this shard or empty, and no
+				* other field is to be read */
 	struct hr_str raw;     /* the event's own bytes */
 	uint32_t user_row;     /* index into users; HR_NO_ROW unless counted */
 	uint32_t next_of_user; /* next counted event of the same user, in input order;
@@ -64,7 +66,12 @@ struct hr_out_user {
 	int64_t last_active_ms; /* newest event time */
 };
 
-/* Outputs of one link. Memory: one allocation, hr_out_bytes() long. */
+/*
+ * Outputs of one link. Memory: one allocation, hr_out_bytes() long.
+ * n_events counts events that have bytes. What an item claims beyond its bytes (only
+ * a bug can have logged it) is in verdicts and rejects and has no entry, so that
+ * verdicts always add up to the link's n_events.
+ */
 struct hr_out {
 	uint32_t n_events, n_users;
 	uint32_t max_events, n_slots;
@@ -74,7 +81,8 @@ struct hr_out {
 	struct hr_arena arena;
 	uint64_t verdicts[HR_FOLD_VERDICTS]; /* of this link */
 	uint64_t rejects[HR_REJECT_COUNT];
-	uint64_t gaps; /* sequence numbers that this link showed to be missing */
+	uint64_t gaps;   /* sequence numbers that this link's datagrams jumped over */
+	uint64_t filled; /* and those, of any link, that arrived late in this one */
 	struct hr_id128 digest; /* of the chain up to and with this link */
 };
 
@@ -83,8 +91,9 @@ struct hr_fold_totals {
 	uint64_t logged;
 	uint64_t verdicts[HR_FOLD_VERDICTS];
 	uint64_t rejects[HR_REJECT_COUNT];
-	uint64_t gaps;
-	uint64_t streams; /* alive now */
+	uint64_t gaps; /* sequence numbers missing as of now: jumped over, not filled */
+	uint64_t streams; /* windows held; those past their age leave with the next
+			   * links, at most 1,024 with each */
 };
 
 struct hr_fold;
@@ -96,18 +105,21 @@ int hr_fold_new(struct hr_fold **out, const struct hr_data_set *set, uint16_t sh
 void hr_fold_free(struct hr_fold *fold);
 
 /* Bytes of outputs for a link, from its event count and body; and their making in
- * memory of that size. Cold. */
+ * memory of that size and a cache line's alignment, at its start. Cold. */
 size_t hr_out_bytes(const struct hr_link *link);
 struct hr_out *hr_out_init(void *memory, const struct hr_link *link);
 
 /*
- * Start folding a link: it must be the one behind the last. Its out must be ready.
- * Returns 0, or -EPROTO: not the next link; -E2BIG: CONFIG of a fold_version or
- * size this binary does not know. Marks and floors are raised here, undivided.
+ * Start folding a link: it must be the one behind the last, which is done. Its out
+ * must be ready. Returns 0, or, with nothing changed: -EPROTO: not the next link;
+ * -E2BIG: CONFIG of a fold_version, setting, pipeline or size this binary does not
+ * know; -ENOTSUP, -EBADMSG: a body that hr_body_check() refuses, or that holds
+ * other counts than the link says. Marks and floors are raised here, undivided.
  */
 int hr_fold_begin(struct hr_fold *fold, struct hr_link *link);
 
-/* Fold up to max_events more of it. Returns true when the link is done. */
+/* Fold up to max_events more of it (then user rows into the digest, as many a call).
+ * Returns true when the link is done: at once when none is begun. */
 bool hr_fold_step(struct hr_fold *fold, uint32_t max_events);
 
 /* Where the fold stands: link n, its hash, and the digest. */

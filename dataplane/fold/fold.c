@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The cold half of fold: memory, the link's way in, and reading. */
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "dataplane/fold/fold_impl.h"
+
+#define CACHE_LINE 64u
+
+static size_t whole_lines(size_t bytes)
+{
+	return (bytes + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
+}
+
+int hr_fold_new(struct hr_fold **out, const struct hr_data_set *set, uint16_t shard,
+		uint32_t max_streams)
+{
+	struct hr_fold *fold = aligned_alloc(CACHE_LINE, whole_lines(sizeof(*fold)));
+
+	assert(shard < set->n_shards);
+	if (fold == NULL)
+		return -ENOMEM;
+	memset(fold, 0, sizeof(*fold));
+	fold->set = *set;
+	fold->shard = shard;
+	hr_chain_root(set, shard, &fold->hash);
+	/* Nobody outside knows the key, so nobody can fill one chain of a table. */
+	fold->user_seed = hr_load64(set->hash_key);
+	if (hr_windows_init(&fold->windows, max_streams, hr_load64(set->hash_key + 8)) <
+	    0) {
+		free(fold);
+		return -ENOMEM;
+	}
+	*out = fold;
+	return 0;
+}
+
+void hr_fold_free(struct hr_fold *fold)
+{
+	if (fold == NULL)
+		return;
+	hr_windows_fini(&fold->windows);
+	free(fold);
+}
+
+/* ---- outputs ---- */
+
+/* Where the parts of a link's outputs lie, from the start of their memory. */
+struct layout {
+	size_t events, users, slots, arena, end;
+	uint32_t max_events, n_slots;
+};
+
+/* An event that has bytes has one at least, and its item 80; those that an item
+ * claims beyond its bytes get no entry. So a count that lies costs no memory. */
+static uint32_t entries_max(const struct hr_link *link)
+{
+	const uint32_t most = link->body.n / 2;
+
+	if (link->body_kind != HR_BODY_EPOCH)
+		return 0;
+	return link->n_events < most ? link->n_events : most;
+}
+
+static uint32_t slots_for(uint32_t max_events)
+{
+	uint32_t n = 2;
+
+	while (n / 2 < max_events)
+		n *= 2;
+	return n;
+}
+
+static int id_prefix(char out[HR_MADE_PREFIX_MAX + 1], const struct hr_link *link)
+{
+	return snprintf(out, HR_MADE_PREFIX_MAX + 1, "hr-%u-%llu-", link->shard,
+			(unsigned long long)link->n);
+}
+
+/* Decoded texts are never longer than the bytes they came in; and every event may
+ * lack an id. */
+static size_t arena_bytes(const struct hr_link *link, uint32_t max_events)
+{
+	char text[HR_MADE_PREFIX_MAX + 1];
+	size_t id_bytes = (size_t)id_prefix(text, link);
+	uint32_t index = link->n_events;
+
+	do
+		id_bytes++;
+	while ((index /= 10) != 0);
+	return link->body.n + max_events * id_bytes;
+}
+
+static struct layout layout_of(const struct hr_link *link)
+{
+	struct layout at = { .max_events = entries_max(link) };
+
+	at.n_slots = slots_for(at.max_events);
+	at.events = whole_lines(sizeof(struct hr_out));
+	at.users = at.events + whole_lines(at.max_events * sizeof(struct hr_out_event));
+	at.slots = at.users + whole_lines(at.max_events * sizeof(struct hr_out_user));
+	at.arena = at.slots + whole_lines(at.n_slots * sizeof(uint32_t));
+	at.end = at.arena + (at.max_events == 0 ? 0 : arena_bytes(link, at.max_events));
+	return at;
+}
+
+size_t hr_out_bytes(const struct hr_link *link)
+{
+	return layout_of(link).end;
+}
+
+struct hr_out *hr_out_init(void *memory, const struct hr_link *link)
+{
+	const struct layout at = layout_of(link);
+	uint8_t *base = memory;
+	struct hr_out *out = memory;
+
+	memset(out, 0, sizeof(*out));
+	out->max_events = at.max_events;
+	out->n_slots = at.n_slots;
+	out->events = (struct hr_out_event *)(base + at.events);
+	out->users = (struct hr_out_user *)(base + at.users);
+	out->slots = (uint32_t *)(base + at.slots);
+	out->arena = (struct hr_arena){ base + at.arena, base + at.end };
+	memset(out->slots, 0xff, at.n_slots * sizeof(uint32_t));
+	return out;
+}
+
+/* ---- a link comes in ---- */
+
+static bool is_next(const struct hr_fold *fold, const struct hr_link *link)
+{
+	return fold->phase == HR_FOLD_IDLE && link->out != NULL &&
+	       link->shard == fold->shard && link->n == fold->n + 1 &&
+	       hr_id128_equals(&link->prev_hash, &fold->hash) &&
+	       (link->n != 1 || link->body_kind == HR_BODY_CONFIG);
+}
+
+/* An empty pipeline is the default one, and the only one of this fold version. */
+static int config_take(struct hr_fold *fold, const struct hr_link *link)
+{
+	struct hr_chain_config config;
+	int r = hr_chain_config_decode(&config, link->body, NULL);
+
+	if (r == -ENOTSUP)
+		return -E2BIG;
+	if (r < 0)
+		return r;
+	if (config.pipeline_bytes != 0 ||
+	    config.setting[HR_CHAIN_MAX_STREAMS] > fold->windows.max_streams)
+		return -E2BIG;
+	fold->config = config;
+	return 0;
+}
+
+/* Before anything is raised: afterwards there is no way back. */
+static int epoch_check(const struct hr_link *link)
+{
+	struct hr_body_sum sum = { 0 };
+	int r = hr_body_check(HR_BODY_EPOCH, link->body, &sum, NULL);
+
+	if (r < 0)
+		return r;
+	if (link->body.n > HR_BODY_MAX || sum.n_events != link->n_events ||
+	    entries_max(link) != link->out->max_events)
+		return -EBADMSG;
+	return 0;
+}
+
+static int body_take(struct hr_fold *fold, const struct hr_link *link)
+{
+	switch (link->body_kind) {
+	case HR_BODY_CONFIG:
+		return config_take(fold, link);
+	case HR_BODY_EPOCH:
+		return epoch_check(link);
+	case HR_BODY_LOSS:
+		return 0;
+	default:
+		return -ENOTSUP;
+	}
+}
+
+int hr_fold_begin(struct hr_fold *fold, struct hr_link *link)
+{
+	char prefix[HR_MADE_PREFIX_MAX + 1];
+	int r;
+
+	if (!is_next(fold, link))
+		return -EPROTO;
+	r = body_take(fold, link);
+	if (r < 0)
+		return r;
+	fold->link = link;
+	fold->out = link->out;
+	fold->prefix_bytes = (uint8_t)id_prefix(prefix, link);
+	memcpy(fold->prefix, prefix, fold->prefix_bytes);
+	fold->cursor = 0;
+	fold->datagram = 0;
+	fold->position = 0;
+	fold->user = 0;
+	fold->item.left = 0;
+	hr_digest_begin(&fold->rows);
+	fold->phase = HR_FOLD_USERS;
+	if (link->body_kind == HR_BODY_EPOCH) {
+		hr_fold_raise(fold);
+		fold->phase = HR_FOLD_EVENTS;
+	}
+	return 0;
+}
+
+/* ---- reading ---- */
+
+uint64_t hr_fold_n(const struct hr_fold *fold)
+{
+	return fold->n;
+}
+
+const struct hr_id128 *hr_fold_hash(const struct hr_fold *fold)
+{
+	return &fold->hash;
+}
+
+const struct hr_id128 *hr_fold_digest(const struct hr_fold *fold)
+{
+	return &fold->digest;
+}
+
+const struct hr_chain_config *hr_fold_config(const struct hr_fold *fold)
+{
+	return &fold->config;
+}
+
+void hr_fold_read_totals(const struct hr_fold *fold, struct hr_fold_totals *out)
+{
+	*out = fold->totals;
+	out->streams = fold->windows.n_streams;
+}

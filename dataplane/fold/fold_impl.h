@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef HR_FOLD_IMPL_H
+#define HR_FOLD_IMPL_H
+
+/*
+ * Inside of fold, shared by its cold half (memory, configuration, reading), the
+ * events of a link (fold_fast.c) and the digest (digest_fast.c). docs/fold.md says
+ * what they compute.
+ */
+
+#include "dataplane/fold/digest.h"
+#include "dataplane/fold/fold.h"
+#include "dataplane/fold/windows.h"
+
+/* Events whose cache misses are started together. */
+#define HR_FOLD_BATCH 32u
+
+/* DATAGRAM and EVENT items that a body can hold at most. */
+#define HR_FOLD_DATAGRAMS_MAX (HR_BODY_MAX / HR_ITEM_DATAGRAM_BYTES + 1u)
+
+/* Windows past their age that go with one link: a burst of dead streams costs many
+ * links a little. Which verdict a datagram gets does not depend on it. */
+#define HR_FOLD_EXPIRE_MAX 1024u
+
+/* "hr-<shard>-<n>-<index>": what stands before the index, and all of it. */
+#define HR_MADE_PREFIX_MAX (3u + 5u + 1u + 20u + 1u)
+#define HR_MADE_ID_MAX (HR_MADE_PREFIX_MAX + 10u)
+
+_Static_assert(HR_MADE_ID_MAX <= HR_EVENT_ID_MAX, "a made id is a valid one");
+
+enum hr_fold_phase {
+	HR_FOLD_IDLE,
+	HR_FOLD_EVENTS,
+	HR_FOLD_USERS, /* their rows enter the digest */
+};
+
+/* The item whose events are being folded. */
+struct hr_fold_item {
+	uint32_t at;   /* its offset in the body */
+	uint32_t left; /* events that it claims and that have no verdict yet */
+	uint8_t fate;  /* enum hr_window_verdict: of all its events */
+	uint8_t codec;
+	bool is_framed; /* so far */
+	int64_t received_ms;
+	const uint8_t *at_byte, *end; /* payload behind the last event */
+	struct hr_frames frames;
+};
+
+struct hr_fold {
+	struct hr_data_set set;
+	uint16_t shard;
+	uint64_t n;
+	struct hr_id128 hash;
+	struct hr_id128 digest;
+	struct hr_chain_config config;
+	struct hr_fold_totals totals;
+	struct hr_windows windows;
+	uint64_t user_seed; /* of the scratch table: no output depends on it */
+
+	/* The link in work. */
+	struct hr_link *link;
+	struct hr_out *out;
+	uint8_t phase;
+	uint8_t prefix_bytes;
+	char prefix[HR_MADE_PREFIX_MAX]; /* of ids made for this link */
+	uint32_t cursor;                 /* into the body, behind the item */
+	uint32_t datagram;               /* index into fates: the next one */
+	uint32_t position; /* of the next event, as the items claim them */
+	uint32_t user;     /* next row for the digest */
+	struct hr_fold_item item;
+	struct hr_digest rows;
+	uint8_t fates[HR_FOLD_DATAGRAMS_MAX];
+};
+
+/* Hot: the first step. The items of a body that was looked through already. */
+void hr_fold_raise(struct hr_fold *fold);
+
+#endif
