@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef HR_DPDK_LOG_H
+#define HR_DPDK_LOG_H
+
+/*
+ * dpdk_log - what DPDK, its drivers and libbpf say goes into our log: errors and
+ * warnings as warnings (whether they matter is for the caller to say), the rest as
+ * debug. The last warning is kept for the sentence of an error that follows it.
+ * Any thread may speak; open, close and what_was_said are the main thread's.
+ */
+
+#include <stddef.h>
+
+/* Returns 0 or -ENOMEM. */
+int hr_dpdk_log_open(void);
+/* DPDK must have nothing to say any more: after rte_eal_cleanup(). */
+void hr_dpdk_log_close(void);
+
+/* Forget, before an attempt. */
+void hr_dpdk_log_forget(void);
+/* The last warning since then as "; DPDK says: ...", or "". */
+void hr_dpdk_log_said(char *out, size_t max);
+
+#endif
