@@ -76,8 +76,10 @@ uint32_t hr_rxq_burst(struct hr_rxq *q, struct rte_mbuf **out, uint32_t max,
 
 /*
  * An idle worker waits here until one of its queues may have packets, or timeout_us
- * is over. AF_XDP sockets (and NICs with receive interrupts) wake it at once; memif
- * and pcap are looked at when the time is over, so the caller keeps it short.
+ * is over. AF_XDP sockets wake it at once, a replay when its next record is due; NICs
+ * and memif are looked at when the time is over, so the caller keeps it short. Only
+ * queues that the caller would poll next: while it is held back, not the lossless ones
+ * (n may be 0), or a replay whose record is due makes this return at once.
  */
 void hr_rxq_wait(struct hr_rxq *const *queues, uint32_t n, uint32_t timeout_us);
 

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * memif: shared memory with another process. As a server we wait for a client on the
+ * socket; as a client we connect, and connect again when the server comes (back).
+ *
+ * Both ends must have the same number of queues. What lies in the rings when the peer
+ * goes away is gone with it: a sender has to wait until its frames were taken.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <rte_alarm.h>
+#include <rte_ethdev.h>
+#include <rte_log.h>
+
+#include "dataplane/port/port_impl.h"
+
+#define RETRY_US 500000
+#define RING_MAX 16384 /* the driver's */
+
+static uint32_t log2_of(uint32_t power)
+{
+	return (uint32_t)__builtin_ctz(power);
+}
+
+/* Is there a process that listens? Returns 0 = none, or a negated errno. */
+static int nobody_listens(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), r = 0;
+
+	if (fd < 0)
+		return -errno;
+	strcpy(address.sun_path, path); /* its length was checked */
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+		r = -EADDRINUSE;
+	else if (errno != ECONNREFUSED && errno != ENOENT)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+/* A socket file that a killed process left behind would make bind() fail. */
+static int take_socket_over(const char *path, struct hr_err *err)
+{
+	struct stat st;
+	int r;
+
+	if (lstat(path, &st) < 0)
+		return 0;
+	if (!S_ISSOCK(st.st_mode))
+		return hr_fail(err, -EEXIST,
+			       "found a file at the socket's path that is no socket; "
+			       "choose another path");
+	r = nobody_listens(path);
+	if (r == -EADDRINUSE)
+		return hr_fail(err, r,
+			       "found another process that listens on the socket; end "
+			       "it, or choose another path");
+	if (r < 0)
+		return hr_fail(err, r,
+			       "found a socket at the path that cannot be asked (%s); "
+			       "remove it with `rm %s`",
+			       strerror(-r), path);
+	if (unlink(path) < 0)
+		return hr_fail(err, -errno, "the old socket cannot be removed: %s",
+			       strerror(errno));
+	return 0;
+}
+
+static int folder_suits(const char *path, struct hr_err *err)
+{
+	const char *slash = strrchr(path, '/');
+	char folder[HR_CONFIG_TEXT];
+
+	snprintf(folder, sizeof(folder), "%.*s",
+		 slash == NULL ? 1 : (int)(slash - path), slash == NULL ? "." : path);
+	if (folder[0] == '\0' || access(folder, R_OK | W_OK) == 0)
+		return 0;
+	return hr_fail(err, -errno,
+		       "found no folder %s that may be written (%s), expected one for "
+		       "the socket; make it with `mkdir -p %s`",
+		       folder, strerror(errno), folder);
+}
+
+static int check(const struct hr_port_config *config, struct hr_err *err)
+{
+	uint32_t n = config->rx_descriptors;
+	int r;
+
+	if ((n & (n - 1)) != 0 || n == 0 || n > RING_MAX)
+		return hr_fail(err, -EINVAL,
+			       "rx_descriptors: found %" PRIu32 ", expected a power of "
+			       "two up to %d on a memif",
+			       n, RING_MAX);
+	if (strlen(config->target) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return hr_fail(err, -ENAMETOOLONG,
+			       "found a socket path of %zu bytes, expected at most %zu",
+			       strlen(config->target),
+			       sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+	r = folder_suits(config->target, err);
+	return r;
+}
+
+static int arguments(char *out, size_t max, const struct hr_port_config *config,
+		     struct hr_err *err)
+{
+	int r = hr_port_argument_suits(config->target, err);
+
+	if (r < 0)
+		return r;
+	return snprintf(out, max,
+			"role=%s,id=%" PRIu32 ",socket=%s%s,socket-abstract=no,"
+			"rsize=%" PRIu32 ",bsize=2048",
+			config->memif_is_server ? "server" : "client", config->memif_id,
+			strchr(config->target, '/') == NULL ? "./" : "", config->target,
+			log2_of(config->rx_descriptors));
+}
+
+static void read_counts(const struct hr_port *port, struct hr_port_counts *out)
+{
+	struct rte_eth_link link;
+
+	/* The ring is full before a frame is lost, and the peer sees that. */
+	if (rte_eth_link_get_nowait(port->port_id, &link) == 0)
+		out->is_up = link.link_status == RTE_ETH_LINK_UP;
+}
+
+static bool is_connected(const struct hr_port *port)
+{
+	struct rte_eth_link link;
+
+	return rte_eth_link_get_nowait(port->port_id, &link) == 0 &&
+	       link.link_status == RTE_ETH_LINK_UP;
+}
+
+/* The driver cries at every attempt; the link's state is told by hr_ports_read(). */
+static void connect_quietly(struct hr_port *port)
+{
+	rte_log_set_level_pattern("pmd.net.memif", RTE_LOG_CRIT);
+	rte_eth_dev_stop(port->port_id); /* says "already stopped" at info */
+	(void)hr_port_start(port);
+	rte_log_set_level_pattern("pmd.net.memif", RTE_LOG_NOTICE);
+}
+
+static void retry(void *context)
+{
+	struct hr_ports *ports = context;
+
+	for (uint32_t i = 0; i < ports->n_ports; i++) {
+		struct hr_port *port = &ports->ports[i];
+		bool is_down = port->ops == &hr_port_memif &&
+			       !port->config.memif_is_server && !is_connected(port);
+
+		/* Down twice: a connection being made is not disturbed. */
+		if (is_down && port->was_down && access(port->config.target, F_OK) == 0)
+			connect_quietly(port);
+		port->was_down = is_down;
+	}
+	rte_eal_alarm_set(RETRY_US, retry, ports);
+}
+
+int hr_memif_retry_start(struct hr_ports *ports)
+{
+	for (uint32_t i = 0; i < ports->n_ports; i++)
+		if (ports->ports[i].ops == &hr_port_memif &&
+		    !ports->ports[i].config.memif_is_server) {
+			ports->has_retry = true;
+			return rte_eal_alarm_set(RETRY_US, retry, ports);
+		}
+	return 0;
+}
+
+void hr_memif_retry_stop(struct hr_ports *ports)
+{
+	if (ports->has_retry)
+		rte_eal_alarm_cancel(retry, ports); /* waits for one that runs */
+	ports->has_retry = false;
+}
+
+int hr_memif_prepare_socket(const struct hr_ports *ports, const struct hr_port *port,
+			    struct hr_err *err)
+{
+	if (!port->config.memif_is_server)
+		return 0;
+	/* Several servers of ours share a socket, told apart by their ids. */
+	for (uint32_t i = 0; i < port->index; i++)
+		if (ports->ports[i].ops == &hr_port_memif &&
+		    ports->ports[i].config.memif_is_server &&
+		    strcmp(ports->ports[i].config.target, port->config.target) == 0)
+			return 0;
+	return take_socket_over(port->config.target, err);
+}
+
+const struct hr_port_kind_ops hr_port_memif = {
+	.driver = "net_memif",
+	.is_lossless = true,
+	.check = check,
+	.arguments = arguments,
+	.read = read_counts,
+};

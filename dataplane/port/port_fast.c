@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The worker's half of port: calls the device's driver and counts. */
+
+#include <assert.h>
+#include <stddef.h>
+
+#include "dataplane/port/port_impl.h"
+#include "dataplane/port/replay.h"
+
+bool hr_rxq_is_lossless(const struct hr_rxq *q)
+{
+	return q->is_lossless;
+}
+
+uint32_t hr_rxq_port(const struct hr_rxq *q)
+{
+	return q->port;
+}
+
+uint32_t hr_rxq_burst(struct hr_rxq *q, struct rte_mbuf **out, uint32_t max,
+		      uint64_t now_us)
+{
+	uint32_t n;
+
+	assert(max <= UINT16_MAX);
+	if (__builtin_expect(q->replay != NULL, 0)) {
+		n = hr_replay_burst(q->replay, out, max, now_us);
+	} else {
+		/* Pairs with the release in hr_port_start(): rx_queue is set. */
+		hr_rx_burst rx = atomic_load_explicit(&q->rx, memory_order_acquire);
+
+		n = rx(q->rx_queue, out, (uint16_t)max);
+	}
+	if (n > 0) {
+		uint64_t packets =
+			atomic_load_explicit(&q->packets, memory_order_relaxed);
+
+		/* The only writer; hr_ports_read() wants no more than the number. */
+		atomic_store_explicit(&q->packets, packets + n, memory_order_relaxed);
+	}
+	return n;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef HR_PORT_IMPL_H
+#define HR_PORT_IMPL_H
+
+/*
+ * Inside of port: the queues as the worker sees them, the ports as the main thread
+ * does, and what one kind of device does differently.
+ *
+ *     ports.c     opens, starts, reads and closes all of them
+ *     pci.c af_xdp.c memif.c   checks, arguments and habits of a kind
+ *     replay.c    pcap, which is no DPDK device: net_pcap drops a record when it finds
+ *                 no buffer for it, knows neither its end nor the file's pace
+ *     port_fast.c, wait.c      the worker's half
+ */
+
+#include <stdalign.h>
+#include <stdatomic.h>
+
+#include "dataplane/port/port.h"
+
+#define HR_CACHE_LINE 64
+#define HR_PORT_QUEUES_MAX 16
+
+struct rte_mempool;
+struct hr_replay;
+
+/* DPDK's eth_rx_burst_t. */
+typedef uint16_t (*hr_rx_burst)(void *queue, struct rte_mbuf **out, uint16_t max);
+
+struct hr_rxq {
+	/*
+	 * The driver's function and queue, as rte_eth_rx_burst() would look them up at
+	 * every call. Looked up once instead, because a memif client whose server went
+	 * away is stopped and started under the worker's hands: that takes them out of
+	 * DPDK's table for a moment, not out of memory. rx is stored last, by whoever
+	 * starts the device; until then it is a function that brings nothing.
+	 */
+	alignas(HR_CACHE_LINE) _Atomic(hr_rx_burst) rx;
+	void *rx_queue;
+	struct hr_replay *replay; /* of a pcap: read instead */
+	uint32_t port;            /* index in config->ports */
+	bool is_lossless;
+	int fd; /* poll() on it tells of packets; -1 = there is none */
+
+	/* The worker writes, the main thread reads. */
+	alignas(HR_CACHE_LINE) _Atomic uint64_t packets;
+};
+
+struct hr_port;
+
+/* What a kind of device does its own way. NULL where it has nothing to do. */
+struct hr_port_kind_ops {
+	const char *driver; /* its vdev is called <driver><index>; NULL: a PCI device */
+	bool is_lossless;
+	/* Before the device is made: is what it stands on fit? */
+	int (*check)(const struct hr_port_config *config, struct hr_err *err);
+	/* Arguments of the vdev. Returns as snprintf() does, or a negated errno. */
+	int (*arguments)(char *out, size_t max, const struct hr_port_config *config,
+			 struct hr_err *err);
+	/* Instead of plain rte_eth_rx_queue_setup(). Returns 0 or a negated errno. */
+	int (*queue)(struct hr_port *port, uint16_t queue, struct rte_mempool *pool);
+	/* missed and is_up. */
+	void (*read)(const struct hr_port *port, struct hr_port_counts *out);
+};
+
+struct hr_port {
+	struct hr_port_config config;
+	const struct hr_port_kind_ops *ops;
+	uint32_t index;
+	char name[64]; /* of the DPDK device */
+	uint16_t port_id;
+	bool is_plugged;    /* the vdev is made */
+	bool is_configured; /* port_id is ours and must be closed */
+	bool was_down;      /* memif client: at the last look; interrupt thread only */
+	struct hr_replay *replay;
+	struct hr_rxq *queues;
+	uint32_t n_queues;
+};
+
+struct hr_ports {
+	struct hr_port ports[HR_PORTS_MAX];
+	uint32_t n_ports;
+	uint32_t n_workers;
+	struct rte_mempool *pool;
+	struct hr_rxq *queues; /* of all ports, in order */
+	uint32_t n_queues;
+	bool has_retry; /* the alarm of memif clients runs */
+};
+
+extern const struct hr_port_kind_ops hr_port_pci;
+extern const struct hr_port_kind_ops hr_port_af_xdp;
+extern const struct hr_port_kind_ops hr_port_memif;
+
+/* Start a DPDK device and let its queues be polled. Returns 0 or a negated errno. */
+int hr_port_start(struct hr_port *port);
+
+/* A text that may stand as a value in device arguments, which know no quoting. */
+int hr_port_argument_suits(const char *value, struct hr_err *err);
+
+/* memif.c: before a server is made, a socket file left by a killed one goes. */
+int hr_memif_prepare_socket(const struct hr_ports *ports, const struct hr_port *port,
+			    struct hr_err *err);
+
+/* memif.c: connect clients whose server is not there (yet, or any more), every
+ * now and then, on DPDK's interrupt thread. */
+int hr_memif_retry_start(struct hr_ports *ports);
+void hr_memif_retry_stop(struct hr_ports *ports);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef HR_REPLAY_H
+#define HR_REPLAY_H
+
+/*
+ * replay - the records of a pcap file as received packets, each exactly once, in the
+ * order of the file: as fast as they are taken, or each as long after the first as it
+ * was captured after it. A record behind the clock of the one before it (captures of
+ * several queues) is due at once.
+ *
+ * Two passes: the first, in open, looks at every record, so that what is wrong with a
+ * file is told before anything is received; the second hands them out. Opened and
+ * closed by the main thread, read by one worker. A file that changes between the
+ * passes ends the replay and is told by has_failed.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+
+struct rte_mbuf;
+struct rte_mempool;
+struct hr_replay;
+
+/* Returns 0 or a negated errno with err. The file's last record may be cut in its
+ * middle, as a killed capture leaves it: that one is left out, with a warning. */
+int hr_replay_open(struct hr_replay **out, const char *path, bool as_fast_as_it_goes,
+		   struct rte_mempool *pool, struct hr_err *err);
+void hr_replay_close(struct hr_replay *replay);
+
+uint64_t hr_replay_n_records(const struct hr_replay *replay);
+
+/* Worker. What is due at now_us (monotonic; the first call is the time of the first
+ * record), at most max. A record too many for the buffers stays for the next call. */
+uint32_t hr_replay_burst(struct hr_replay *replay, struct rte_mbuf **out, uint32_t max,
+			 uint64_t now_us);
+/* Worker. When the next record is due; 0: at once; UINT64_MAX: never. */
+uint64_t hr_replay_due_us(const struct hr_replay *replay);
+
+/* Any thread. */
+bool hr_replay_is_done(const struct hr_replay *replay);
+bool hr_replay_has_failed(const struct hr_replay *replay);
+
+#endif
