@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* A publisher's thread: links in order, each once, and when they are written. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "dataplane/view/topics_impl.h"
+
+#define IDLE_MS 200u /* a look at the feed even if nobody woke us */
+#define REPLAY_MS 100u
+#define ALARM_US 1000000u
+#define BACKOFF_MIN_MS 20u
+#define BACKOFF_MAX_MS 2000u
+/* Fenced: somebody else took over. If both go on, each holds for ever longer. */
+#define FENCE_MIN_MS 1000u
+#define FENCE_MAX_MS 60000u
+#define FENCE_FORGET_US 300000000u
+#define FENCE_FOLD_US 10000000u
+/* Without event records only the position is written, and nothing waits for it. */
+#define BARE_INTERVAL_US 1000000u
+/* Batches of all publishers together. */
+#define BATCHES_MAX_BYTES (256ull << 20)
+#define BATCH_MIN_BYTES (1ull << 20)
+#define BATCH_MAX_LINKS 65536u
+
+/* ---- making ----------------------------------------------------------------------- */
+
+static void shape_of(struct hr_topics_shape *s, const struct hr_view *v, uint16_t shard)
+{
+	const struct hr_config *c = v->config;
+
+	*s = (struct hr_topics_shape){ .shard = shard, .n_shards = v->set.n_shards };
+	if (!v->writes_events)
+		return;
+	s->n_partitions[HR_TOPIC_USER_EVENTS] = c->user_events_partitions;
+	s->n_partitions[HR_TOPIC_PRODUCT_VIEWS] = c->product_views_partitions;
+	s->n_partitions[HR_TOPIC_PURCHASES] = c->purchases_partitions;
+	s->n_partitions[HR_TOPIC_DEAD_LETTERS] = c->dead_letters_partitions;
+}
+
+static uint64_t batch_max(const struct hr_view *v)
+{
+	uint64_t share = BATCHES_MAX_BYTES / v->set.n_shards;
+	uint64_t max = v->config->topics_batch_bytes;
+
+	if (share < BATCH_MIN_BYTES)
+		share = BATCH_MIN_BYTES;
+	return max < share ? max : share;
+}
+
+static uint64_t least_interval(const struct hr_view *v)
+{
+	uint64_t us = v->config->topics_interval_us;
+
+	return v->writes_events || us > BARE_INTERVAL_US ? us : BARE_INTERVAL_US;
+}
+
+int hr_topics_publisher_init(struct hr_topics_publisher *p, struct hr_view *view,
+			     uint16_t shard, struct hr_err *err)
+{
+	pthread_condattr_t attr;
+
+	p->view = view;
+	shape_of(&p->shape, view, shard);
+	p->batch_max_bytes = batch_max(view);
+	p->interval_us = least_interval(view);
+	p->backoff_ms = BACKOFF_MIN_MS;
+	p->fence_backoff_ms = FENCE_MIN_MS;
+	atomic_init(&p->state, HR_VIEW_CONNECTING);
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&p->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	p->position_text = malloc(hr_topics_position_max(&p->shape));
+	if (p->position_text != NULL &&
+	    hr_topics_batch_init(&p->batch, &p->shape) == 0 &&
+	    hr_topics_ends_init(&p->ends, &p->shape) == 0 &&
+	    hr_topics_ends_init(&p->fresh, &p->shape) == 0)
+		return 0;
+	hr_topics_publisher_fini(p);
+	return hr_fail(err, -ENOMEM, "no memory for the topics publisher of shard %u",
+		       shard);
+}
+
+void hr_topics_publisher_fini(struct hr_topics_publisher *p)
+{
+	hr_replay_close(p->replay);
+	hr_topics_batch_fini(&p->batch);
+	hr_topics_ends_fini(&p->ends);
+	hr_topics_ends_fini(&p->fresh);
+	for (int t = 0; t < HR_TOPIC_COUNT; t++)
+		free(p->lag[t]);
+	free(p->position_text);
+	pthread_cond_destroy(&p->wake);
+	pthread_mutex_destroy(&p->lock);
+}
+
+/* ---- state and waiting ---------------------------------------------------------------- */
+
+void hr_topics_tell(struct hr_topics_publisher *p, enum hr_view_state state,
+		    const char *reason)
+{
+	pthread_mutex_lock(&p->lock);
+	snprintf(p->reason, sizeof(p->reason), "%s", reason);
+	pthread_mutex_unlock(&p->lock);
+	atomic_store_explicit(&p->state, state, memory_order_release);
+}
+
+/* Nothing of this shard is written any more. */
+static void stop_by_name(struct hr_topics_publisher *p, const struct hr_err *err)
+{
+	hr_error("view", "topics: stopped: %s", err->text);
+	hr_topics_disconnect(p);
+	hr_replay_close(p->replay);
+	p->replay = NULL;
+	hr_topics_tell(p, HR_VIEW_STOPPED, err->text);
+}
+
+void hr_topics_publisher_wake(struct hr_topics_publisher *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->is_woken = true;
+	pthread_cond_signal(&p->wake);
+	pthread_mutex_unlock(&p->lock);
+}
+
+static bool has_news(const struct hr_topics_publisher *p)
+{
+	return hr_feed_last(p->view->conf.feed, p->shape.shard) > p->at.n;
+}
+
+/* Until then, until somebody wakes us, or, where that is waited for, until the feed
+ * has more than was taken. */
+static void wait_until(struct hr_topics_publisher *p, uint64_t until_us, bool for_news)
+{
+	struct timespec t = { .tv_sec = (time_t)(until_us / 1000000),
+			      .tv_nsec = (long)(until_us % 1000000) * 1000 };
+
+	pthread_mutex_lock(&p->lock);
+	/* The view's thread looks at the feed and then at this, we the other way round
+	 * (feed and this are sequentially consistent): one sees the other. */
+	atomic_store_explicit(&p->is_idle, for_news, memory_order_seq_cst);
+	while (!p->is_woken && !hr_topics_stops(p->view) &&
+	       !(for_news && has_news(p)) &&
+	       pthread_cond_timedwait(&p->wake, &p->lock, &t) == 0)
+		;
+	p->is_woken = false;
+	atomic_store_explicit(&p->is_idle, false, memory_order_relaxed);
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* Sleeps through wakes; ends early only when the view stops. */
+static void sleep_ms(struct hr_topics_publisher *p, uint32_t ms)
+{
+	uint64_t until_us = hr_mono_us() + (uint64_t)ms * 1000;
+
+	while (hr_mono_us() < until_us && !hr_topics_stops(p->view))
+		wait_until(p, until_us, false);
+}
+
+static void count_error(struct hr_topics_publisher *p)
+{
+	atomic_fetch_add_explicit(&p->errors, 1, memory_order_relaxed);
+}
+
+/* ---- fenced ---------------------------------------------------------------------------- */
+
+/*
+ * Another publisher of this shard began. If it is of the shard's new owner, the chain
+ * shows it: read to its end before taking the place back. If it is not, both would
+ * fence each other for ever, so each time we wait longer.
+ */
+static void sit_out_fence(struct hr_topics_publisher *p)
+{
+	uint64_t now_us = hr_mono_us();
+	uint64_t until_us = now_us + FENCE_FOLD_US;
+	char text[160];
+
+	if (p->fenced_us != 0 && now_us - p->fenced_us > FENCE_FORGET_US)
+		p->fence_backoff_ms = FENCE_MIN_MS;
+	p->fenced_us = now_us;
+	snprintf(text, sizeof(text),
+		 "shard %u: another publisher of this data set took over (or a "
+		 "transaction timed out); trying again in %u ms",
+		 p->shape.shard, p->fence_backoff_ms);
+	hr_warn("view", "topics: %s", text);
+	hr_topics_tell(p, HR_VIEW_CONNECTING, text);
+	/* A jitter of up to a half; the clock's low digits are random enough. */
+	sleep_ms(p,
+		 p->fence_backoff_ms + (uint32_t)(now_us % (p->fence_backoff_ms / 2)));
+	if (p->fence_backoff_ms < FENCE_MAX_MS)
+		p->fence_backoff_ms *= 2;
+	while (!hr_topics_is_folded(p) && hr_mono_us() < until_us &&
+	       !hr_topics_stops(p->view))
+		sleep_ms(p, IDLE_MS);
+	p->was_fenced = false;
+}
+
+/* ---- links ------------------------------------------------------------------------------- */
+
+static bool digest_fits(const struct hr_topics_publisher *p, const struct hr_link *link)
+{
+	return p->at.n == 0 || link->out == NULL ||
+	       hr_id128_equals(&link->out->digest, &p->at.digest);
+}
+
+/* link is the one that the position names. */
+static int check_here(struct hr_topics_publisher *p, const struct hr_link *link,
+		      struct hr_err *err)
+{
+	if (!hr_id128_equals(&link->hash, &p->at.hash))
+		return hr_fail(err, -EBADMSG,
+			       "shard %u: the topics stand at link %" PRIu64
+			       " of another chain: its hash is not the log's; use the "
+			       "log they were written from, or another "
+			       "kafka.topic_prefix",
+			       p->shape.shard, p->at.n);
+	if (!digest_fits(p, link))
+		return hr_fail(
+			err, -EBADMSG,
+			"shard %u: at link %" PRIu64
+			" this program folds to another digest than the one that "
+			"wrote the topics: use the program that wrote them",
+			p->shape.shard, p->at.n);
+	p->is_checked = true;
+	return 0;
+}
+
+/* link is the one behind the position. */
+static int check_next(struct hr_topics_publisher *p, const struct hr_link *link,
+		      struct hr_err *err)
+{
+	if (hr_id128_equals(&link->prev_hash, &p->at.hash))
+		return 0;
+	return hr_fail(
+		err, -EBADMSG,
+		"shard %u: link %" PRIu64 " of the log does not follow link %" PRIu64
+		" that the topics stand at: they hold another chain; use the log "
+		"they were written from, or another kafka.topic_prefix",
+		p->shape.shard, link->n, p->at.n);
+}
+
+/* The position's own link, if it is in memory. */
+static int check_position(struct hr_topics_publisher *p, struct hr_err *err)
+{
+	struct hr_link *link;
+	int r;
+
+	if (p->at.n == 0)
+		p->is_checked = true;
+	if (p->is_checked ||
+	    hr_feed_get(p->view->conf.feed, p->shape.shard, p->at.n, &link) != 1)
+		return 0;
+	r = check_here(p, link, err);
+	hr_link_put(link);
+	return r;
+}
+
+/* Behind what is in memory: the log is folded again. 1, 0 (not yet) or an error. */
+static int next_of_replay(struct hr_topics_publisher *p, struct hr_link **out,
+			  struct hr_err *err)
+{
+	struct hr_view *v = p->view;
+	int r = 0;
+
+	if (p->replay == NULL) {
+		hr_info("view",
+			"topics: shard %u: link %" PRIu64 " has left memory, folding "
+			"the log again",
+			p->shape.shard, p->at.n + 1);
+		r = hr_replay_open(&p->replay, v->config, &v->set, p->shape.shard, err);
+	}
+	while (r == 0 && !hr_topics_stops(v)) {
+		struct hr_link *link;
+
+		r = hr_replay_next(p->replay, REPLAY_MS, &link, err);
+		if (r <= 0)
+			return r;
+		if (link->n == p->at.n + 1) {
+			*out = link;
+			return 1;
+		}
+		r = link->n == p->at.n ? check_here(p, link, err) : 0;
+		/* The position went back: begin anew. */
+		if (link->n > p->at.n) {
+			hr_replay_close(p->replay);
+			p->replay = NULL;
+			hr_link_put(link);
+			return r;
+		}
+		hr_link_put(link);
+	}
+	return r;
+}
+
+/* The position is ahead of what is folded: at a start that passes; else alarm. */
+static int look_ahead(struct hr_topics_publisher *p, struct hr_err *err)
+{
+	uint64_t last = hr_feed_last(p->view->conf.feed, p->shape.shard);
+	uint64_t now_us = hr_mono_us();
+
+	if (last >= p->at.n)
+		return 0;
+	hr_fail(err, -EAGAIN,
+		"shard %u: the topics stand at link %" PRIu64
+		", the log has been folded up to link %" PRIu64,
+		p->shape.shard, p->at.n, last);
+	hr_topics_tell(p, HR_VIEW_CATCHING_UP, err->text);
+	if (now_us < p->next_alarm_us)
+		return 0;
+	p->next_alarm_us = now_us + ALARM_US;
+	if (!hr_topics_is_folded(p) ||
+	    hr_feed_last(p->view->conf.feed, p->shape.shard) >= p->at.n)
+		return 0;
+	return hr_fail(err, -ENODATA,
+		       "shard %u: the topics stand at link %" PRIu64
+		       ", beyond the log, which ends at link %" PRIu64
+		       ": the log was truncated or is another one; use the log they "
+		       "were written from, or another kafka.topic_prefix",
+		       p->shape.shard, p->at.n, last);
+}
+
+/* The link behind p->at: 1, 0 when there is none yet, or an error. */
+static int next_link(struct hr_topics_publisher *p, struct hr_link **out,
+		     struct hr_err *err)
+{
+	int r = hr_feed_get(p->view->conf.feed, p->shape.shard, p->at.n + 1, out);
+
+	if (r == -ENODATA) {
+		if (atomic_load_explicit(&p->state, memory_order_relaxed) !=
+		    HR_VIEW_CATCHING_UP)
+			hr_topics_tell(p, HR_VIEW_CATCHING_UP, "");
+		return next_of_replay(p, out, err);
+	}
+	hr_replay_close(p->replay);
+	p->replay = NULL;
+	return r == 0 ? look_ahead(p, err) : r;
+}
+
+static void lag_tell(struct hr_topics_publisher *p)
+{
+	for (int t = 0; t < HR_TOPIC_COUNT; t++)
+		for (uint32_t i = 0;
+		     p->lag[t] != NULL && i < hr_topics_own(&p->shape, t); i++)
+			hr_stat_set(p->lag[t][i], p->batch.counts[t][i]);
+}
+
+static bool is_full(const struct hr_topics_publisher *p)
+{
+	return p->batch.sent_bytes >= p->batch_max_bytes ||
+	       p->batch.n_links >= BATCH_MAX_LINKS;
+}
+
+static int take_one(struct hr_topics_publisher *p, const struct hr_link *link,
+		    struct hr_err *err)
+{
+	int r = check_next(p, link, err);
+
+	if (r < 0)
+		return r;
+	r = hr_topics_batch_add(&p->batch, link);
+	if (r < 0)
+		return hr_fail(err, r,
+			       "shard %u: no memory for the records of link "
+			       "%" PRIu64,
+			       p->shape.shard, link->n);
+	p->at.n = link->n;
+	p->at.hash = link->hash;
+	p->at.digest = link->out->digest;
+	p->is_checked = true;
+	return 0;
+}
+
+/* Render what there is, until the batch is full. */
+static int take(struct hr_topics_publisher *p, struct hr_err *err)
+{
+	uint32_t before = p->batch.n_links;
+	int r = check_position(p, err);
+
+	while (r == 0 && !is_full(p)) {
+		struct hr_link *link;
+
+		r = next_link(p, &link, err);
+		if (r <= 0)
+			break;
+		r = take_one(p, link, err);
+		hr_link_put(link);
+	}
+	atomic_store_explicit(&p->taken, p->at.n, memory_order_relaxed);
+	if (p->batch.n_links != before)
+		lag_tell(p);
+	return r;
+}
+
+/* ---- transactions ---------------------------------------------------------------------- */
+
+static void observe_latencies(struct hr_topics_publisher *p)
+{
+	struct hr_view *v = p->view;
+	uint64_t now_us = hr_wall_us();
+
+	pthread_mutex_lock(&v->lock); /* the row has one writer at a time */
+	for (uint32_t i = 0; i < p->batch.n_received; i++) {
+		uint64_t then_us = p->batch.received_us[i];
+
+		hr_stat_observe_us(v->latency, now_us > then_us ? now_us - then_us : 0);
+	}
+	pthread_mutex_unlock(&v->lock);
+}
+
+static void committed(struct hr_topics_publisher *p, uint64_t began_us)
+{
+	uint64_t cycle_us = hr_mono_us() - began_us, gap_us;
+
+	p->mean_cycle_us = p->mean_cycle_us == 0
+				   ? cycle_us
+				   : (7 * p->mean_cycle_us + cycle_us) / 8;
+	gap_us = 4 * p->mean_cycle_us;
+	p->next_begin_us =
+		began_us + (gap_us > p->interval_us ? gap_us : p->interval_us);
+	p->backoff_ms = BACKOFF_MIN_MS;
+	atomic_store_explicit(&p->applied, p->at.n, memory_order_release);
+	observe_latencies(p);
+	hr_topics_batch_clear(&p->batch);
+	lag_tell(p);
+}
+
+/* Everything in the batch is for the next producer's position to decide. */
+static void give_up_producer(struct hr_topics_publisher *p)
+{
+	count_error(p);
+	hr_topics_disconnect(p);
+	hr_topics_batch_clear(&p->batch);
+	lag_tell(p);
+}
+
+static void back_off(struct hr_topics_publisher *p, const struct hr_err *err)
+{
+	hr_topics_tell(p, HR_VIEW_CONNECTING, err->text);
+	if (p->was_fenced) {
+		sit_out_fence(p);
+		return;
+	}
+	sleep_ms(p, p->backoff_ms);
+	if (p->backoff_ms < BACKOFF_MAX_MS)
+		p->backoff_ms *= 2;
+}
+
+static void connect_once(struct hr_topics_publisher *p)
+{
+	struct hr_err err = { "" };
+	int r = hr_topics_connect(p, &err);
+
+	if (r == 0) {
+		p->is_checked = false;
+		p->mean_cycle_us = 0;
+		p->next_begin_us = 0;
+		atomic_store_explicit(&p->applied, p->at.n, memory_order_release);
+		atomic_store_explicit(&p->taken, p->at.n, memory_order_relaxed);
+		hr_topics_tell(p, HR_VIEW_CATCHING_UP, "");
+		hr_info("view", "topics: shard %u: publishing from link %" PRIu64,
+			p->shape.shard, p->at.n + 1);
+	} else if (r == -EAGAIN) {
+		count_error(p);
+		back_off(p, &err);
+	} else if (r != -ECANCELED) {
+		stop_by_name(p, &err);
+	}
+}
+
+static void transact(struct hr_topics_publisher *p)
+{
+	uint64_t began_us = hr_mono_us();
+	struct hr_err err = { "" };
+	int r = hr_topics_transact(p, &err);
+
+	if (r == 0) {
+		committed(p, began_us);
+		if (atomic_load_explicit(&p->state, memory_order_relaxed) ==
+		    HR_VIEW_CONNECTING)
+			hr_topics_tell(p, HR_VIEW_CATCHING_UP, "");
+	} else if (r == -ENODATA) {
+		stop_by_name(p, &err);
+	} else if (!hr_topics_stops(p->view)) {
+		hr_warn("view", "topics: %s; reading the position again", err.text);
+		give_up_producer(p);
+		back_off(p, &err);
+	}
+}
+
+/* Everything the feed has is written, or on its way in a batch that is not full. */
+static void perhaps_live(struct hr_topics_publisher *p)
+{
+	uint64_t last = hr_feed_last(p->view->conf.feed, p->shape.shard);
+
+	if (p->replay == NULL && last != 0 && p->at.n >= last && p->is_checked &&
+	    atomic_load_explicit(&p->state, memory_order_relaxed) ==
+		    HR_VIEW_CATCHING_UP)
+		hr_topics_tell(p, HR_VIEW_LIVE, "");
+}
+
+static void step(struct hr_topics_publisher *p)
+{
+	struct hr_err err = { "" };
+	uint64_t now_us;
+	int r = take(p, &err);
+
+	if (r < 0 && r != -ENOMEM) {
+		stop_by_name(p, &err);
+		return;
+	}
+	now_us = hr_mono_us();
+	if (p->batch.n_links == 0) {
+		perhaps_live(p);
+		if (r == -ENOMEM) {
+			hr_topics_tell(p, HR_VIEW_CATCHING_UP, err.text);
+			sleep_ms(p, IDLE_MS);
+		} else {
+			wait_until(p, now_us + (uint64_t)IDLE_MS * 1000, true);
+		}
+	} else if (now_us >= p->next_begin_us || is_full(p) || r == -ENOMEM ||
+		   atomic_load_explicit(&p->view->drains, memory_order_relaxed)) {
+		perhaps_live(p);
+		transact(p);
+	} else {
+		wait_until(p, p->next_begin_us, true);
+	}
+}
+
+void *hr_topics_publish(void *publisher)
+{
+	struct hr_topics_publisher *p = publisher;
+	struct hr_view *v = p->view;
+
+	while (!hr_topics_stops(v)) {
+		if (!atomic_load_explicit(&v->topics_are_there, memory_order_acquire) ||
+		    atomic_load_explicit(&p->state, memory_order_relaxed) ==
+			    HR_VIEW_STOPPED)
+			wait_until(p, hr_mono_us() + (uint64_t)IDLE_MS * 1000, false);
+		else if (p->producer == NULL)
+			connect_once(p);
+		else
+			step(p);
+	}
+	hr_topics_disconnect(p);
+	return NULL;
+}
