@@ -143,6 +143,7 @@ static bool is_next(const struct hr_fold *fold, const struct hr_link *link)
 /* An empty pipeline is the default one, and the only one of this fold version. */
 static int config_take(struct hr_fold *fold, const struct hr_link *link)
 {
+	const struct hr_window_rules rules = hr_fold_rules(fold, link->clock_us);
 	struct hr_chain_config config;
 	int r = hr_chain_config_decode(&config, link->body, NULL);
 
@@ -153,6 +154,7 @@ static int config_take(struct hr_fold *fold, const struct hr_link *link)
 	if (config.pipeline_bytes != 0 ||
 	    config.setting[HR_CHAIN_MAX_STREAMS] > fold->windows.max_streams)
 		return -E2BIG;
+	hr_windows_expire(&fold->windows, &rules, UINT32_MAX);
 	fold->config = config;
 	return 0;
 }

@@ -33,17 +33,6 @@ static bool holds_events(const struct hr_item *item)
 	return item->kind == HR_ITEM_DATAGRAM || item->kind == HR_ITEM_EVENT;
 }
 
-static struct hr_window_rules rules_of(const struct hr_fold *fold)
-{
-	const uint64_t *setting = fold->config.setting;
-
-	return (struct hr_window_rules){
-		.clock_us = fold->link->clock_us,
-		.max_age_us = setting[HR_CHAIN_STREAM_MAX_AGE_US],
-		.max_streams = setting[HR_CHAIN_MAX_STREAMS],
-	};
-}
-
 /* The next items that hold events, at most a burst of them. */
 static uint32_t items_take(struct hr_str body, uint32_t *cursor, struct hr_item *items)
 {
@@ -75,7 +64,7 @@ static void fates_decide(struct hr_fold *fold, const struct hr_window_rules *rul
 
 void hr_fold_raise(struct hr_fold *fold)
 {
-	const struct hr_window_rules rules = rules_of(fold);
+	const struct hr_window_rules rules = hr_fold_rules(fold, fold->link->clock_us);
 	struct hr_item items[HR_WINDOWS_BURST];
 	struct hr_window_gaps gaps = { 0, 0 };
 	uint32_t cursor = 0, at = 0, n;

@@ -18,8 +18,9 @@
 /* DATAGRAM and EVENT items that a body can hold at most. */
 #define HR_FOLD_DATAGRAMS_MAX (HR_BODY_MAX / HR_ITEM_DATAGRAM_BYTES + 1u)
 
-/* Windows past their age that go with one link: a burst of dead streams costs many
- * links a little. Which verdict a datagram gets does not depend on it. */
+/* Windows past their age that go with one EPOCH: a burst of dead streams costs many
+ * links a little. CONFIG takes them all, because a window that is dead must not come
+ * to life when the age is raised; so no verdict depends on this number. */
 #define HR_FOLD_EXPIRE_MAX 1024u
 
 /* "hr-<shard>-<n>-<index>": what stands before the index, and all of it. */
@@ -71,6 +72,18 @@ struct hr_fold {
 	struct hr_digest rows;
 	uint8_t fates[HR_FOLD_DATAGRAMS_MAX];
 };
+
+static inline struct hr_window_rules hr_fold_rules(const struct hr_fold *fold,
+						   uint64_t clock_us)
+{
+	const uint64_t *setting = fold->config.setting;
+
+	return (struct hr_window_rules){
+		.clock_us = clock_us,
+		.max_age_us = setting[HR_CHAIN_STREAM_MAX_AGE_US],
+		.max_streams = setting[HR_CHAIN_MAX_STREAMS],
+	};
+}
 
 /* Hot: the first step. The items of a body that was looked through already. */
 void hr_fold_raise(struct hr_fold *fold);
