@@ -4,8 +4,13 @@
  * memif: shared memory with another process. As a server we wait for a client on the
  * socket; as a client we connect, and connect again when the server comes (back).
  *
- * Both ends must have the same number of queues. What lies in the rings when the peer
- * goes away is gone with it: a sender has to wait until its frames were taken.
+ * What lies in the rings when the peer goes away is gone with it: a sender has to wait
+ * until its frames were taken.
+ *
+ * Both ends must have the same number of queues. Of a peer with fewer the driver (22.11,
+ * 24.11) takes its first ring for each of the missing ones: frames come twice and get
+ * overwritten before they were read. What the peer has is the driver's secret until
+ * then, so it can only be found out and said, not prevented.
  */
 
 #include <errno.h>
@@ -21,6 +26,7 @@
 #include <rte_ethdev.h>
 #include <rte_log.h>
 
+#include "common/log.h"
 #include "dataplane/port/port_impl.h"
 
 #define RETRY_US 500000
@@ -125,21 +131,50 @@ static int arguments(char *out, size_t max, const struct hr_port_config *config,
 			log2_of(config->rx_descriptors));
 }
 
-static void read_counts(const struct hr_port *port, struct hr_port_counts *out)
-{
-	struct rte_eth_link link;
-
-	/* The ring is full before a frame is lost, and the peer sees that. */
-	if (rte_eth_link_get_nowait(port->port_id, &link) == 0)
-		out->is_up = link.link_status == RTE_ETH_LINK_UP;
-}
-
 static bool is_connected(const struct hr_port *port)
 {
 	struct rte_eth_link link;
 
 	return rte_eth_link_get_nowait(port->port_id, &link) == 0 &&
 	       link.link_status == RTE_ETH_LINK_UP;
+}
+
+/*
+ * The driver's counts per queue leave out those that the peer does not have; ours do
+ * not. A queue that is connected and has brought something is in both.
+ */
+_Static_assert(HR_PORT_QUEUES_MAX <= RTE_ETHDEV_QUEUE_STAT_CNTRS, "each is counted");
+
+bool hr_memif_lacks_queues(const struct hr_port *port)
+{
+	bool has_brought[HR_PORT_QUEUES_MAX];
+	struct rte_eth_stats stats;
+
+	/* Ours first: the driver counts a frame before we do. */
+	for (uint32_t i = 0; i < port->n_queues; i++)
+		has_brought[i] = atomic_load_explicit(&port->queues[i].packets,
+						      memory_order_acquire) > 0;
+	if (rte_eth_stats_get(port->port_id, &stats) < 0 || !is_connected(port))
+		return false;
+	for (uint32_t i = 0; i < port->n_queues; i++)
+		if (has_brought[i] && stats.q_ipackets[i] == 0)
+			return true;
+	return false;
+}
+
+static void read_counts(const struct hr_port *port, struct hr_port_counts *out)
+{
+	static atomic_bool has_told;
+
+	/* Nothing is missed: a ring is full before a frame is lost, as the peer sees. */
+	out->is_up = is_connected(port);
+	if (port->n_queues > 1 && hr_memif_lacks_queues(port) &&
+	    !atomic_exchange(&has_told, true))
+		hr_error("port",
+			 "port %s: found a peer with fewer than %" PRIu32 " queues, "
+			 "expected as many: frames were doubled and lost; give both "
+			 "ends the same number",
+			 port->config.device, port->n_queues);
 }
 
 /* The driver cries at every attempt; the link's state is told by hr_ports_read(). */

@@ -36,8 +36,8 @@ uint32_t hr_rxq_burst(struct hr_rxq *q, struct rte_mbuf **out, uint32_t max,
 		uint64_t packets =
 			atomic_load_explicit(&q->packets, memory_order_relaxed);
 
-		/* The only writer; hr_ports_read() wants no more than the number. */
-		atomic_store_explicit(&q->packets, packets + n, memory_order_relaxed);
+		/* The only writer. Pairs with the acquire in hr_memif_lacks_queues(). */
+		atomic_store_explicit(&q->packets, packets + n, memory_order_release);
 	}
 	return n;
 }

@@ -101,6 +101,9 @@ int hr_port_argument_suits(const char *value, struct hr_err *err);
 int hr_memif_prepare_socket(const struct hr_ports *ports, const struct hr_port *port,
 			    struct hr_err *err);
 
+/* memif.c: has a queue brought something that the peer does not have? */
+bool hr_memif_lacks_queues(const struct hr_port *port);
+
 /* memif.c: connect clients whose server is not there (yet, or any more), every
  * now and then, on DPDK's interrupt thread. */
 int hr_memif_retry_start(struct hr_ports *ports);
