@@ -210,25 +210,35 @@ uint32_t hr_xdp_attached_id(int ifindex)
 	return bpf_xdp_query(ifindex, 0, &opts) == 0 ? opts.prog_id : 0;
 }
 
+/* 1: this very program is attached; 0: none is; -EBUSY: another one. */
+static int is_still_there(const struct hr_xdp_found *found, struct hr_err *err)
+{
+	uint32_t now = hr_xdp_attached_id(found->ifindex);
+
+	if (now == 0 || now == found->program.id)
+		return now != 0;
+	return hr_fail(err, -EBUSY,
+		       "%s: found XDP program %u in the place of Headrace's %u; see "
+		       "whose it is with: bpftool prog show id %u",
+		       found->ifname, now, found->program.id, now);
+}
+
 int hr_xdp_take_off(const struct hr_xdp_found *found, struct hr_err *err)
 {
-	/* The kernel compares the old program itself: nobody's else is taken off
+	/* The kernel compares the old program itself: nobody else's is taken off
 	 * between our look and this call. */
 	LIBBPF_OPTS(bpf_xdp_attach_opts, opts, .old_prog_fd = found->fd);
-	int code = bpf_xdp_detach(found->ifindex, found->mode, &opts);
-	uint32_t now;
+	int is_there = is_still_there(found, err);
+	int code;
 
+	if (is_there <= 0)
+		return is_there;
+	code = bpf_xdp_detach(found->ifindex, found->mode, &opts);
 	if (code == 0)
 		return 0;
-	now = hr_xdp_attached_id(found->ifindex);
-	if (now == 0)
-		return 0;
-	if (now != found->program.id)
-		return hr_fail(
-			err, -EBUSY,
-			"%s: found XDP program %u in the place of Headrace's %u; "
-			"see whose it is with: bpftool prog show id %u",
-			found->ifname, now, found->program.id, now);
+	is_there = is_still_there(found, err);
+	if (is_there <= 0)
+		return is_there;
 	return hr_fail(err, code,
 		       "%s: cannot take off XDP program %u: %s; try: ip link set dev "
 		       "%s %s off",
