@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
+#include <errno.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -101,11 +102,11 @@ static void fail(struct hr_worker *w, const struct hr_link *link, int error)
 {
 	hr_fail(&w->failure, error, "shard %u: link %llu cannot be folded: %s",
 		link->shard, (unsigned long long)link->n,
-		error == -E2BIG
-			? "its chain asks for a fold_version or for more streams than "
-			  "this appliance was started with: raise streams.max to the "
-			  "chain's setting, or run the program that wrote it"
-			: "it does not follow the link before it: this is a bug");
+		error == -EPROTO
+			? "it does not follow the link before it: this is a bug"
+			: "it asks for more streams than this appliance was "
+			  "started with (raise streams.max to the chain's "
+			  "setting), or a later program wrote it (run that one)");
 	/* Pairs with the acquire of the main thread: it sees failure. */
 	atomic_store_explicit(&w->has_failed, true, memory_order_release);
 }

@@ -99,6 +99,6 @@ uint32_t hr_epoch_pool_free_count(const struct hr_epoch_pool *pool)
 	uint32_t n = 0;
 
 	for (uint32_t s = 0; s < pool->n_shards; s++)
-		n += rte_ring_count(pool->shares[s]);
+		n += hr_ring_count(pool->shares[s]);
 	return n;
 }

@@ -4,10 +4,9 @@
 
 #include <assert.h>
 
-#include <rte_mbuf.h>
-#include <rte_ring.h>
-
 #include "dataplane/shard/receive_impl.h"
+#include "dataplane/shard/ring.h"
+#include <rte_mbuf.h>
 
 /* A further piece of a headerless datagram was received with the first. */
 static void count(struct hr_receive *r, enum hr_drop verdict, bool is_further)
@@ -81,7 +80,7 @@ static struct route to_worker(struct hr_receive *r, const struct hr_handed *what
 	struct hr_batch *out = &r->out[worker];
 
 	assert(m->data_off >= sizeof(*what));
-	if (rte_ring_free_count(r->conf.to[worker]) <= out->n)
+	if (hr_ring_room(r->conf.to[worker]) <= out->n)
 		return (struct route){ .verdict = HR_DROP_RING_FULL };
 	*handed(m) = *what;
 	out->mbufs[out->n++] = m;

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+#include <string.h>
+
+#include <rte_mbuf.h>
+
+#include "dataplane/port/port.h"
+#include "tests/fake/rxq.h"
+
+bool hr_rxq_is_lossless(const struct hr_rxq *q)
+{
+	return q->is_lossless;
+}
+
+uint32_t hr_rxq_burst(struct hr_rxq *q, struct rte_mbuf **out, uint32_t max,
+		      uint64_t now_us)
+{
+	uint32_t n = 0;
+
+	(void)now_us;
+	for (; n < max && q->at < q->n; n++, q->at++) {
+		char *p;
+
+		out[n] = rte_pktmbuf_alloc(q->pool);
+		if (out[n] == NULL)
+			break; /* a device would leave it in its ring */
+		p = rte_pktmbuf_append(out[n], (uint16_t)q->bytes[q->at]);
+		memcpy(p, q->frames[q->at], q->bytes[q->at]);
+	}
+	return n;
+}
+
+void hr_rxq_wait(struct hr_rxq *const *queues, uint32_t n, uint32_t timeout_us)
+{
+	(void)queues;
+	(void)n;
+	(void)timeout_us;
+}

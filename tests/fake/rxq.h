@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef HR_FAKE_RXQ_H
+#define HR_FAKE_RXQ_H
+
+/* rxq - receive queues out of memory, behind the calls of dataplane/port/port.h. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_mempool.h>
+
+#define FAKE_FRAMES_MAX 65536u
+
+struct hr_rxq {
+	bool is_lossless;
+	struct rte_mempool *pool;
+	/* Frames to hand out, in order; the test fills them. */
+	const uint8_t *frames[FAKE_FRAMES_MAX];
+	uint32_t bytes[FAKE_FRAMES_MAX];
+	uint32_t at, n;
+};
+
+#endif
