@@ -126,8 +126,8 @@ static void check_rows(const struct row *table, size_t n)
 
 		build_row(&f, &table[i]);
 		action = run(f.bytes, f.n, &verdict);
-		CU_ASSERT_TRUE(
-			says(table[i].name, f.n, action, verdict, table[i].verdict));
+		CU_ASSERT_TRUE(says(table[i].name, f.n, action, verdict,
+				    (int)table[i].verdict));
 	}
 }
 
