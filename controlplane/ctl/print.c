@@ -127,7 +127,7 @@ static void print_dataplane(FILE *to, const json_t *report)
 		      to);
 	}
 	if (supervised != NULL)
-		fprintf(to, ", restarted %" JSON_INTEGER_FORMAT " times",
+		fprintf(to, ", restarts: %" JSON_INTEGER_FORMAT,
 			integer(supervised, "restarts"));
 	fputc('\n', to);
 	if (is_true(d, "running") && text(supervised, "last_end")[0] != '\0') {
