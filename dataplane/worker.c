@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <rte_pause.h>
@@ -207,13 +208,28 @@ static void follow(struct hr_worker *w, unsigned int wanted, const struct hr_now
 	atomic_store_explicit(&w->reached, wanted, memory_order_release);
 }
 
+/*
+ * Where the core is not the worker's alone, a port that cannot wait loses beacons while
+ * somebody else has it. The highest ordinary priority, not a real-time one: a worker
+ * that polls for ever must not starve the kernel's own threads on its core.
+ */
+#define WORKER_NICE (-20)
+
+static void take_precedence(void)
+{
+	/* Of this thread alone (setpriority(2), C library/kernel differences). Without
+	 * the permission it goes on as it is. */
+	(void)setpriority(PRIO_PROCESS, 0, WORKER_NICE);
+	prctl(PR_SET_TIMERSLACK, 1000ul); /* 50 us by default: half of a short sleep */
+}
+
 int hr_worker_run(void *arg)
 {
 	struct hr_worker *w = arg;
 	unsigned int phase = HR_WORK_RUN;
 	bool had_work = false;
 
-	prctl(PR_SET_TIMERSLACK, 1000ul); /* 50 us by default: half of a short sleep */
+	take_precedence();
 	w->last_us = w->second_us = hr_mono_us();
 	while (phase < HR_WORK_END) {
 		const struct hr_now now = { hr_mono_us(), hr_wall_us() };
