@@ -22,6 +22,13 @@ static json_t *share(const json_t *from, const char *key)
 	return v == NULL ? json_null() : json_incref(v);
 }
 
+static json_t *share_list(const json_t *from, const char *key)
+{
+	json_t *v = json_object_get(from, key);
+
+	return json_is_array(v) ? json_incref(v) : json_array();
+}
+
 static json_t *headraced_json(const json_t *headraced)
 {
 	static const char *const keys[] = {
@@ -130,8 +137,8 @@ json_t *hr_report_build(const struct hr_report_sources *from)
 	json_object_set_new(out, "generation", share(d, "generation"));
 	json_object_set_new(out, "n_shards", share(d, "n_shards"));
 	json_object_set_new(out, "shards", hr_segment_shards(from->stats, d));
-	json_object_set_new(out, "ports", share(d, "ports"));
-	json_object_set_new(out, "xdp", share(from->headraced, "xdp"));
+	json_object_set_new(out, "ports", share_list(d, "ports"));
+	json_object_set_new(out, "xdp", share_list(from->headraced, "xdp"));
 	json_object_set_new(out, "views", hr_segment_views(from->stats, d));
 	json_object_set_new(out, "rates",
 			    from->rates == NULL ? json_null() : from->rates);
