@@ -228,7 +228,7 @@ static int make_worker(struct hr_dataplane *d, uint32_t id, struct hr_err *err)
 	w->has_company = d->config.n_workers > 1;
 	w->accepted = d->accepted[id];
 	w->folded = d->folded[id];
-	atomic_store(&w->min_interval_us, d->config.epoch_min_interval_us);
+	atomic_store(&w->min_interval_us, d->min_interval_us);
 	r = make_shards(d, w, err);
 	if (r == 0)
 		r = hr_receive_new(&w->receive, &conf, err);
@@ -241,6 +241,7 @@ static int make_workers(struct hr_dataplane *d, struct hr_err *err)
 {
 	size_t bytes = d->config.n_workers * sizeof(*d->workers);
 
+	d->min_interval_us = d->config.epoch_min_interval_us;
 	d->workers = aligned_alloc(_Alignof(struct hr_worker), bytes);
 	if (d->workers == NULL)
 		return hr_fail(err, -ENOMEM, "no memory for the workers");

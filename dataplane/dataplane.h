@@ -91,7 +91,9 @@ struct hr_dataplane {
 		uint64_t counted_missed;
 	} port_cells[HR_PORTS_MAX];
 	hr_cell *missed_received, *missed_dropped, *shutdown_dropped, *buffers_free;
-	uint64_t committer_ns, committer_read_us; /* CPU time of the committer */
+	/* The pace of the log: CPU time of the committer, and what follows of it. */
+	uint64_t committer_ns, committer_read_us;
+	uint32_t min_interval_us;
 };
 
 /* Statistics and the search for the data set. */

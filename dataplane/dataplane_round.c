@@ -2,111 +2,33 @@
 
 /* What the main thread does while workers work. */
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "common/clock.h"
-#include "common/log.h"
 #include "dataplane/dataplane.h"
+#include "dataplane/pace.h"
 
-/* ---- the pace of the log ------------------------------------------------------- */
-
-/*
- * Each link costs the committer some CPU whatever is in it. The least interval between
- * two links of a shard moves between epoch.min_interval and epoch.max_interval, so that
- * the committer stays near this share of a core (EXACTLY-ONCE 3.5).
- */
-#define COMMITTER_PERMILLE 300u
 #define PACE_US 500000u
-
-static uint64_t read_number(const char *path)
-{
-	unsigned long long n = 0;
-	FILE *f = fopen(path, "r");
-
-	if (f == NULL)
-		return 0;
-	if (fscanf(f, "%llu", &n) != 1)
-		n = 0;
-	fclose(f);
-	return n;
-}
-
-static bool is_named(const char *task, const char *name)
-{
-	char path[96], found[32] = "";
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%.16s/comm", task);
-	f = fopen(path, "r");
-	if (f == NULL)
-		return false;
-	if (fgets(found, sizeof(found), f) == NULL)
-		found[0] = '\0';
-	fclose(f);
-	found[strcspn(found, "\n")] = '\0';
-	return strcmp(found, name) == 0;
-}
-
-/* Nanoseconds on a CPU so far of this process's thread of that name; 0: none. */
-static uint64_t thread_ns(const char *name)
-{
-	DIR *tasks = opendir("/proc/self/task");
-	uint64_t ns = 0;
-	struct dirent *e;
-
-	while (tasks != NULL && (e = readdir(tasks)) != NULL) {
-		char path[96];
-
-		if (e->d_name[0] == '.' || !is_named(e->d_name, name))
-			continue;
-		snprintf(path, sizeof(path), "/proc/self/task/%.16s/schedstat",
-			 e->d_name);
-		ns = read_number(path);
-		break;
-	}
-	if (tasks != NULL)
-		closedir(tasks);
-	return ns;
-}
-
-static uint32_t paced(uint32_t interval_us, uint64_t permille,
-		      const struct hr_config *config)
-{
-	if (permille > COMMITTER_PERMILLE)
-		interval_us += interval_us / 4;
-	else if (permille < COMMITTER_PERMILLE * 2 / 3)
-		interval_us -= interval_us / 5;
-	if (interval_us < config->epoch_min_interval_us)
-		return config->epoch_min_interval_us;
-	if (interval_us > config->epoch_max_interval_us)
-		return config->epoch_max_interval_us;
-	return interval_us;
-}
 
 static void set_pace(struct hr_dataplane *d, uint64_t now_us)
 {
+	const struct hr_config *config = &d->config;
 	const uint64_t took_us = now_us - d->committer_read_us;
-	uint64_t ns, permille;
+	uint64_t ns;
 
 	if (took_us < PACE_US)
 		return;
-	ns = thread_ns("hr-committer");
-	permille = (ns - d->committer_ns) / took_us;
+	ns = hr_pace_thread_ns("hr-committer");
 	if (d->committer_read_us != 0 && ns >= d->committer_ns)
-		for (uint32_t w = 0; w < d->config.n_workers; w++) {
-			_Atomic uint32_t *us = &d->workers[w].min_interval_us;
-
-			atomic_store(us, paced(atomic_load(us), permille, &d->config));
-		}
+		d->min_interval_us = hr_pace_next(
+			d->min_interval_us, (ns - d->committer_ns) / took_us,
+			config->epoch_min_interval_us, config->epoch_max_interval_us);
+	for (uint32_t w = 0; w < config->n_workers; w++)
+		atomic_store(&d->workers[w].min_interval_us, d->min_interval_us);
 	d->committer_ns = ns;
 	d->committer_read_us = now_us;
 }
-
-/* ---- ports ------------------------------------------------------------------------ */
 
 static void read_ports(struct hr_dataplane *d)
 {
@@ -144,8 +66,6 @@ int hr_dataplane_round(struct hr_dataplane *d, struct hr_err *err)
 	}
 	return 0;
 }
-
-/* ---- ready? ------------------------------------------------------------------------ */
 
 static bool is_shard_ready(const struct hr_dataplane *d, uint16_t shard)
 {
