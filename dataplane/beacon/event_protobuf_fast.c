@@ -28,7 +28,7 @@ static inline enum hr_reject take_name(struct reading *r, struct hr_str *to,
 	r->seen |= bit;
 	if (!pb_take_bytes(&r->c, &s))
 		return HR_REJECT_SYNTAX;
-	verdict = text_judge_name(s, max, bad_length);
+	verdict = text_judge_name(s, r->c.end, max, bad_length);
 	if (verdict == HR_REJECT_NONE)
 		*to = s;
 	return verdict;
@@ -81,12 +81,40 @@ static inline enum hr_reject take_value(struct pb *c, uint32_t tag,
 	return HR_REJECT_NONE;
 }
 
+/*
+ * A key and then a text, both below 128 bytes, and nothing else: what encoders write
+ * and most pairs are. (Through the general walk: 50 ns an event instead of 45.)
+ *      0       1      2       2 + k         3 + k   4 + k
+ *   | PAIR_KEY | k | key ... | PAIR_TEXT |   n   | text ...
+ */
+static inline bool take_plain_pair(struct hr_str message, struct raw_pair *pair)
+{
+	const uint8_t *p = message.p;
+	uint32_t k, n;
+
+	if (message.n < 4 || p[0] != PAIR_KEY || p[1] >= 0x80)
+		return false;
+	k = p[1];
+	if (message.n < 4 + k || p[2 + k] != PAIR_TEXT || p[3 + k] >= 0x80)
+		return false;
+	n = p[3 + k];
+	if (message.n != 4 + k + n)
+		return false;
+	raw_pair_clear(pair);
+	pair->key = (struct hr_str){ p + 2, k };
+	pair->text = (struct hr_str){ p + 4 + k, n };
+	pair->form = HR_PAIR_TEXT;
+	return true;
+}
+
 static inline enum hr_reject take_pair(struct hr_str message, struct raw_pair *pair)
 {
 	struct pb c = { message.p, message.p + message.n };
 	bool has_key = false, has_value = false;
 
-	*pair = (struct raw_pair){ .form = HR_PAIR_NULL };
+	if (take_plain_pair(message, pair))
+		return HR_REJECT_NONE;
+	raw_pair_clear(pair);
 	while (c.at < c.end) {
 		uint32_t tag;
 		enum hr_reject r;
@@ -133,20 +161,20 @@ static inline enum hr_reject judge_integer(enum meaning meaning, int64_t v)
 	return meaning == MEANS_NOTHING ? HR_REJECT_NONE : HR_REJECT_FIELD_TYPE;
 }
 
-static inline enum hr_reject judge_value(struct hr_event *ev,
-					 const struct raw_pair *pair)
+static inline enum hr_reject judge_value(struct reading *r, const struct raw_pair *pair)
 {
 	const enum meaning meaning = key_meaning(pair->key);
 	const uint8_t *end = pair->text.p + pair->text.n;
 	bool is_integer;
-	enum hr_reject r;
+	enum hr_reject verdict;
 
 	switch (pair->form) {
 	case HR_PAIR_TEXT:
-		r = text_judge(pair->text);
-		if (r == HR_REJECT_UTF8)
-			return r;
-		return event_see_text(ev, meaning, pair->text, r == HR_REJECT_CONTROL);
+		verdict = text_judge(pair->text, r->c.end);
+		if (verdict == HR_REJECT_UTF8)
+			return verdict;
+		return event_see_text(r->ev, meaning, pair->text,
+				      verdict == HR_REJECT_CONTROL);
 	case HR_PAIR_NUMBER:
 		if (pair->is_integer)
 			return judge_integer(meaning, pair->integer);
@@ -169,13 +197,13 @@ static inline enum hr_reject take_metadata(struct reading *r)
 	verdict = take_pair(message, &pair);
 	if (verdict != HR_REJECT_NONE)
 		return verdict;
-	verdict = text_judge_name(pair.key, HR_PAIR_KEY_MAX, HR_REJECT_PAIRS);
+	verdict = text_judge_name(pair.key, r->c.end, HR_PAIR_KEY_MAX, HR_REJECT_PAIRS);
 	if (verdict != HR_REJECT_NONE)
 		return verdict;
 	verdict = pair_keys_add(&r->keys, pair.key);
 	if (verdict != HR_REJECT_NONE)
 		return verdict;
-	return judge_value(r->ev, &pair);
+	return judge_value(r, &pair);
 }
 
 static inline enum hr_reject take_field(struct reading *r)

@@ -126,7 +126,7 @@ static inline bool json_next(struct hr_str metadata, uint32_t *cursor,
 
 bool hr_raw_pair_next(const struct hr_event *ev, uint32_t *cursor, struct raw_pair *out)
 {
-	*out = (struct raw_pair){ .form = HR_PAIR_NULL };
+	raw_pair_clear(out);
 	if (*cursor >= ev->metadata.n)
 		return false;
 	return ev->codec == HR_CODEC_PROTOBUF ? pb_next(ev->metadata, cursor, out)

@@ -12,6 +12,7 @@
  * first?" may be asked.
  */
 
+#include <immintrin.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -56,17 +57,41 @@ static inline uint64_t word_of_few(const uint8_t *p, uint32_t n)
 	       (uint64_t)p[n / 2] << 8 | p[0];
 }
 
+/* Some byte is odd. Cheaper than word_odd(): a wrong mark needs a right one. */
+static inline uint64_t word_is_odd(uint64_t w)
+{
+	return (w | (w - WORD_ONES * 0x20) | ((w ^ (WORD_ONES * 0x7f)) - WORD_ONES)) &
+	       WORD_HIGHS;
+}
+
 /* Every byte is printable ASCII. */
 static inline bool text_is_plain(struct hr_str s)
 {
 	uint64_t odd;
 
 	if (s.n < 8)
-		return word_odd(word_of_few(s.p, s.n)) == 0;
-	odd = word_odd(hr_load64(s.p + s.n - 8));
+		return word_is_odd(word_of_few(s.p, s.n)) == 0;
+	odd = word_is_odd(hr_load64(s.p + s.n - 8));
 	for (uint32_t i = 0; i + 8 < s.n; i += 8)
-		odd |= word_odd(hr_load64(s.p + i));
+		odd |= word_is_odd(hr_load64(s.p + i));
 	return odd == 0;
+}
+
+/* The same for a text that lies in bytes readable up to end: where there are 32 from
+ * its start on, one load judges it whatever its length, so no branch has to guess
+ * that. (All texts by words: 50 ns an event instead of 45.) */
+static inline bool text_is_plain_before(struct hr_str s, const uint8_t *end)
+{
+	__m256i bytes, plain;
+	uint32_t odd;
+
+	if (s.n > 32 || end - s.p < 32)
+		return text_is_plain(s);
+	bytes = _mm256_loadu_si256((const __m256i_u *)s.p);
+	plain = _mm256_and_si256(_mm256_cmpgt_epi8(bytes, _mm256_set1_epi8(0x1f)),
+				 _mm256_cmpgt_epi8(_mm256_set1_epi8(0x7f), bytes));
+	odd = ~(uint32_t)_mm256_movemask_epi8(plain);
+	return _bzhi_u32(odd, s.n) == 0;
 }
 
 /* The bytes of the UTF-8 character at p as Unicode 15, table 3-7 allows them (no
@@ -77,18 +102,18 @@ uint32_t hr_utf8_bytes(const uint8_t *p, uint32_t left);
  * and U+007F). */
 enum hr_reject hr_text_judge(struct hr_str s);
 
-static inline enum hr_reject text_judge(struct hr_str s)
+static inline enum hr_reject text_judge(struct hr_str s, const uint8_t *end)
 {
-	return text_is_plain(s) ? HR_REJECT_NONE : hr_text_judge(s);
+	return text_is_plain_before(s, end) ? HR_REJECT_NONE : hr_text_judge(s);
 }
 
 /* 1 to max bytes without control characters; bad_length is said otherwise. */
-static inline enum hr_reject text_judge_name(struct hr_str s, uint32_t max,
-					     enum hr_reject bad_length)
+static inline enum hr_reject text_judge_name(struct hr_str s, const uint8_t *end,
+					     uint32_t max, enum hr_reject bad_length)
 {
 	if (s.n == 0 || s.n > max)
 		return bad_length;
-	return text_judge(s);
+	return text_judge(s, end);
 }
 
 #endif
