@@ -10,8 +10,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <libgen.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,20 +19,19 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/config.h"
 #include "common/control.h"
 #include "common/log.h"
 #include "controlplane/metrics/http.h"
 #include "controlplane/metrics/pages.h"
 #include "controlplane/metrics/sampler.h"
+#include "controlplane/settings.h"
 #include "controlplane/supervise/run_dir.h"
 #include "controlplane/supervise/supervise.h"
 
 #define TURN_MAX_US 1000000u
 
 struct headraced {
-	struct hr_config config;
-	char config_path[PATH_MAX], program[PATH_MAX];
+	struct hr_settings settings;
 	struct hr_run_dir *run;
 	struct hr_sampler *sampler;
 	struct hr_supervise *supervise;
@@ -51,61 +48,6 @@ static const char usage[] =
 	"Starts and supervises the dataplane of an appliance, looks after the XDP\n"
 	"programs of its ports, and serves /metrics, /livez and /readyz. Runs in the\n"
 	"foreground; SIGTERM, SIGINT or `headracectl stop` end it in good order.\n";
-
-/* ---- configuration ---- */
-
-static void tell_problem(void *ctx, const char *sentence)
-{
-	(void)ctx;
-	fprintf(stderr, "headraced: %s\n", sentence);
-}
-
-/* In the build tree the dataplane stands in a folder beside ours. */
-static int find_program(struct headraced *d, struct hr_err *err)
-{
-	const char *const places[] = { "headrace-dataplane",
-				       "../dataplane/headrace-dataplane" };
-	char self[PATH_MAX];
-	ssize_t n;
-
-	if (d->config.dataplane_program[0] != '\0') {
-		(void)snprintf(d->program, sizeof(d->program), "%s",
-			       d->config.dataplane_program);
-		if (access(d->program, X_OK) == 0)
-			return 0;
-		return hr_fail(err, -errno,
-			       "dataplane.program: %s cannot be executed: %s",
-			       d->program, strerror(errno));
-	}
-	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	self[n > 0 ? n : 0] = '\0';
-	(void)dirname(self);
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		n = snprintf(d->program, sizeof(d->program), "%s/%s", self, places[i]);
-		if ((size_t)n < sizeof(d->program) && access(d->program, X_OK) == 0)
-			return 0;
-	}
-	return hr_fail(err, -ENOENT,
-		       "found no headrace-dataplane in %s; install it there, or say "
-		       "where it is in dataplane.program",
-		       self);
-}
-
-static int read_config(struct headraced *d, const char *path, struct hr_err *err)
-{
-	uint32_t problems;
-
-	if (realpath(path, d->config_path) == NULL)
-		return hr_fail(err, -errno, "%s: %s", path, strerror(errno));
-	problems = hr_config_check(&d->config, d->config_path, tell_problem, NULL);
-	if (problems != 0)
-		return hr_fail(err, -EINVAL, "%s has %u problem%s", path, problems,
-			       problems == 1 ? "" : "s");
-	hr_log_set_level(d->config.log_level);
-	return find_program(d, err);
-}
-
-/* ---- commands ---- */
 
 static void stop(struct headraced *d, const char *why)
 {
@@ -142,8 +84,6 @@ static void take_signals(struct headraced *d)
 	}
 }
 
-/* ---- start and end ---- */
-
 static int open_signals(struct headraced *d, struct hr_err *err)
 {
 	sigset_t set;
@@ -163,13 +103,13 @@ static int open_signals(struct headraced *d, struct hr_err *err)
 static int open_supervision(struct headraced *d, struct hr_err *err)
 {
 	struct hr_supervise_setup setup = {
-		.config = &d->config,
-		.config_path = d->config_path,
-		.program = d->program,
+		.config = &d->settings.config,
+		.config_path = d->settings.config_path,
+		.program = d->settings.program,
 	};
 	char path[HR_RUN_DIR_PATH_MAX];
 
-	hr_run_dir_path(path, d->config.run_dir, HR_CONTROL_STATS);
+	hr_run_dir_path(path, d->settings.config.run_dir, HR_CONTROL_STATS);
 	if (hr_sampler_new(&d->sampler, path) < 0)
 		return hr_fail(err, -ENOMEM, "no memory for statistics");
 	setup.sampler = d->sampler;
@@ -181,29 +121,29 @@ static int open_doors(struct headraced *d, struct hr_err *err)
 	char path[HR_RUN_DIR_PATH_MAX];
 	int rc;
 
-	rc = hr_http_open(&d->http, d->config.metrics_listen, hr_pages_table, &d->pages,
-			  err);
+	rc = hr_http_open(&d->http, d->settings.config.metrics_listen, hr_pages_table,
+			  &d->pages, err);
 	if (rc < 0)
 		return rc;
 	d->pages = (struct hr_pages){
-		.config = &d->config,
+		.config = &d->settings.config,
 		.supervise = d->supervise,
 		.sampler = d->sampler,
 		.metrics_address = hr_http_address(d->http),
 		.started_us = hr_mono_us(),
 	};
-	hr_run_dir_path(path, d->config.run_dir, HR_CONTROL_HEADRACED);
+	hr_run_dir_path(path, d->settings.config.run_dir, HR_CONTROL_HEADRACED);
 	return hr_control_listen(&d->control, path, handle, d, err);
 }
 
 static int open_all(struct headraced *d, const char *config, struct hr_err *err)
 {
-	int rc = read_config(d, config, err);
+	int rc = hr_settings_read(&d->settings, config, err);
 
 	if (rc == 0)
 		rc = open_signals(d, err);
 	if (rc == 0)
-		rc = hr_run_dir_open(&d->run, d->config.run_dir, err);
+		rc = hr_run_dir_open(&d->run, d->settings.config.run_dir, err);
 	if (rc == 0)
 		rc = open_supervision(d, err);
 	if (rc == 0)
@@ -221,8 +161,6 @@ static void close_all(struct headraced *d)
 	if (d->signals >= 0)
 		close(d->signals);
 }
-
-/* ---- the loop ---- */
 
 enum {
 	FD_SIGNALS,
@@ -321,7 +259,7 @@ int main(int argc, char **argv)
 	hr_info("headraced",
 		"%s: version " HR_VERSION ", process %d, metrics at "
 		"http://%s/metrics",
-		d.config.name, getpid(), d.pages.metrics_address);
+		d.settings.config.name, getpid(), d.pages.metrics_address);
 	drained = run(&d);
 	close_all(&d);
 	hr_info("headraced", drained ? "stopped" : "stopped, with something left");
