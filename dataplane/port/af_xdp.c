@@ -12,12 +12,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/ethtool.h>
 #include <linux/if_link.h>
 #include <linux/if_xdp.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,6 +28,7 @@
 #include <bpf/libbpf.h>
 #include <rte_ethdev.h>
 
+#include "dataplane/port/dpdk_log.h"
 #include "dataplane/port/port_impl.h"
 
 #ifndef SOL_XDP
@@ -77,24 +81,62 @@ static uint32_t n_receive_queues(const char *interface)
 	return n;
 }
 
+/* Channels that receive and send, as NICs have them; a veth has none. */
+static uint32_t n_combined_channels(const char *interface)
+{
+	struct ethtool_channels channels = { .cmd = ETHTOOL_GCHANNELS };
+	struct ifreq request = { .ifr_data = (void *)&channels };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return 0;
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%.15s", interface);
+	if (ioctl(fd, SIOCETHTOOL, &request) < 0)
+		channels.combined_count = 0;
+	close(fd);
+	return channels.combined_count;
+}
+
+/*
+ * As many sockets as receive queues: beacons of a queue without one go to the kernel.
+ * Of an interface without combined channels the driver takes one queue only.
+ */
 static int queues_suit(const struct hr_port_config *config, struct hr_err *err)
 {
-	uint32_t n = n_receive_queues(config->target);
+	const char *interface = config->target;
+	uint32_t n = n_receive_queues(interface);
+	bool is_combined = n_combined_channels(interface) > 0;
 
-	if (n == config->n_queues || n == 0)
-		return 0;
-	if (n < config->n_queues)
+	if (!is_combined && config->n_queues > 1)
+		return hr_fail(
+			err, -EINVAL,
+			"queues: found %" PRIu32 ", expected 1: the interface has no "
+			"combined channels (`ethtool -l %s`), as a veth has none; "
+			"write queues: 1",
+			config->n_queues, interface);
+	if (n < config->n_queues && n > 0)
 		return hr_fail(err, -EINVAL,
-			       "found %" PRIu32 " receive queues on the interface, "
-			       "expected the %" PRIu32 " of queues; write queues: "
-			       "%" PRIu32,
-			       n, config->n_queues, n);
-	return hr_fail(err, -EINVAL,
-		       "found %" PRIu32 " receive queues on the interface, expected "
-		       "the %" PRIu32 " of queues: what arrives on the others would go "
-		       "to the kernel; write queues: %" PRIu32 ", or `ethtool -L %s "
-		       "combined %" PRIu32 "`",
-		       n, config->n_queues, n, config->target, config->n_queues);
+			       "queues: found %" PRIu32 ", expected the %" PRIu32
+			       " receive "
+			       "queues of the interface; write queues: %" PRIu32,
+			       config->n_queues, n, n);
+	if (n > config->n_queues && is_combined)
+		return hr_fail(
+			err, -EINVAL,
+			"found %" PRIu32 " receive queues on the interface, expected "
+			"the %" PRIu32 " of queues: what arrives on the others would "
+			"go to the kernel; write queues: %" PRIu32 ", or `ethtool -L "
+			"%s combined %" PRIu32 "`",
+			n, config->n_queues, n, interface, config->n_queues);
+	if (n > config->n_queues)
+		return hr_fail(
+			err, -EINVAL,
+			"found %" PRIu32 " receive queues on the interface, expected "
+			"1: what arrives on the others would go to the kernel; "
+			"`ethtool -L PEER tx 1` at the peer of a veth, then `ethtool "
+			"-L %s rx 1`",
+			n, interface);
+	return 0;
 }
 
 static int no_program_is_attached(const char *interface, unsigned int if_index,
@@ -232,13 +274,47 @@ static void find_sockets(bool is_socket[FDS_MAX])
 	closedir(dir);
 }
 
+/* For what the kernel says, by the words it uses. */
+static const char *cure(void)
+{
+	static const struct {
+		const char *word, *cure;
+	} cures[] = {
+		{ "peer tx queues",
+		  "; give the other end of the veth one queue with `ethtool -L PEER tx "
+		  "1`, or make both ends with numtxqueues 1 numrxqueues 1" },
+		{ "MTU",
+		  "; make the MTU smaller with `ip link set ... mtu 1500`, at the "
+		  "peer of a veth too" },
+	};
+	char said[300];
+
+	hr_dpdk_log_said(said, sizeof(said));
+	for (size_t i = 0; i < RTE_DIM(cures); i++)
+		if (strstr(said, cures[i].word) != NULL)
+			return cures[i].cure;
+	return "";
+}
+
+/* bind()'s EBUSY, which the driver returns as EINVAL like everything else. */
+static bool is_queue_taken(void)
+{
+	char said[300];
+
+	hr_dpdk_log_said(said, sizeof(said));
+	return strstr(said, "Failed to create xsk socket") != NULL;
+}
+
 /*
+ * -EAGAIN: the queue is taken, perhaps only by a socket that is being closed.
+ *
  * The driver does not give its socket away, and the kernel does not say to which
  * queue one is bound (getsockname() is not supported): but setting up a queue opens
  * exactly one, and only the main thread opens any. Without it, waiting would be
  * sleeping and missed packets would be unseen, so a queue without one is an error.
  */
-static int queue(struct hr_port *port, uint16_t number, struct rte_mempool *pool)
+static int queue(struct hr_port *port, uint16_t number, struct rte_mempool *pool,
+		 struct hr_err *err)
 {
 	bool before[FDS_MAX], after[FDS_MAX];
 	struct hr_rxq *q = &port->queues[number];
@@ -248,13 +324,38 @@ static int queue(struct hr_port *port, uint16_t number, struct rte_mempool *pool
 	r = rte_eth_rx_queue_setup(port->port_id, number,
 				   (uint16_t)port->config.rx_descriptors,
 				   (unsigned int)SOCKET_ID_ANY, NULL, pool);
+	if (r < 0 && is_queue_taken())
+		return hr_fail(
+			err, -EAGAIN,
+			"found another AF_XDP socket on queue %u of the interface, "
+			"expected none; end the program that holds it (`ss --xdp "
+			"-ap` names it)",
+			number);
 	if (r < 0)
-		return r;
+		return hr_port_fail(
+			err, r, "attaching the XDP program to the interface", cure());
 	find_sockets(after);
 	for (int fd = 0; fd < FDS_MAX; fd++)
 		if (after[fd] && !before[fd])
 			q->fd = fd;
-	return q->fd >= 0 ? 0 : -EBADF;
+	if (q->fd < 0)
+		return hr_fail(
+			err, -EBADF,
+			"the driver opened no socket for queue %u among the first "
+			"%d descriptors",
+			number, FDS_MAX);
+	return 0;
+}
+
+/*
+ * The driver of 22.11.11 unmaps the rings and forgets the socket, which would keep the
+ * queue of the interface and the pinned buffers until the process ends.
+ */
+static void closed(struct hr_port *port)
+{
+	for (uint32_t i = 0; i < port->n_queues; i++)
+		if (port->queues[i].fd >= 0 && is_af_xdp(port->queues[i].fd))
+			close(port->queues[i].fd);
 }
 
 /*
@@ -283,5 +384,6 @@ const struct hr_port_kind_ops hr_port_af_xdp = {
 	.check = check,
 	.arguments = arguments,
 	.queue = queue,
+	.closed = closed,
 	.read = read_counts,
 };

@@ -28,7 +28,8 @@ static void hear(enum hr_log_level level, const char *room, char *line)
 	if (level == HR_LOG_DEBUG)
 		return;
 	pthread_mutex_lock(&lock);
-	snprintf(said, sizeof(said), "%s", line);
+	if (said[0] == '\0')
+		snprintf(said, sizeof(said), "%.255s", line);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -56,8 +57,10 @@ static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list 
 {
 	char line[512];
 
+	if (level == LIBBPF_DEBUG) /* every section of the object */
+		return 0;
 	vsnprintf(line, sizeof(line), fmt, args);
-	hear(level == LIBBPF_WARN ? HR_LOG_WARN : HR_LOG_DEBUG, "libbpf", line);
+	hear(level == LIBBPF_WARN ? HR_LOG_WARN : HR_LOG_DEBUG, "bpf", line);
 	return 0;
 }
 

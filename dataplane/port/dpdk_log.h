@@ -5,7 +5,8 @@
 /*
  * dpdk_log - what DPDK, its drivers and libbpf say goes into our log: errors and
  * warnings as warnings (whether they matter is for the caller to say), the rest as
- * debug. The last warning is kept for the sentence of an error that follows it.
+ * debug. The first warning of an attempt is kept for the sentence of its error: those
+ * behind it are the callers' echo.
  * Any thread may speak; open, close and what_was_said are the main thread's.
  */
 
@@ -18,7 +19,7 @@ void hr_dpdk_log_close(void);
 
 /* Forget, before an attempt. */
 void hr_dpdk_log_forget(void);
-/* The last warning since then as "; DPDK says: ...", or "". */
+/* The first warning since then as "; DPDK says: ...", or "". */
 void hr_dpdk_log_said(char *out, size_t max);
 
 #endif

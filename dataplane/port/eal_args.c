@@ -78,9 +78,13 @@ void hr_eal_args(struct hr_eal_args *out, const struct hr_config *config,
 		word(out, "--no-shconf");
 	}
 	devices(out, config);
-	/* The first sets the limit of all, the second every kind's own. */
-	word(out, "--log-level=%s",
-	     config->log_level == HR_LOG_DEBUG ? "debug" : "warning");
-	if (config->log_level == HR_LOG_DEBUG)
+	/* The first sets the limit of all, the second of single kinds; telemetry warns
+	 * of a socket that nobody misses. */
+	if (config->log_level == HR_LOG_DEBUG) {
+		word(out, "--log-level=debug");
 		word(out, "--log-level=*:info");
+	} else {
+		word(out, "--log-level=warning");
+		word(out, "--log-level=lib.telemetry:error");
+	}
 }

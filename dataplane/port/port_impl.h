@@ -57,8 +57,11 @@ struct hr_port_kind_ops {
 	/* Arguments of the vdev. Returns as snprintf() does, or a negated errno. */
 	int (*arguments)(char *out, size_t max, const struct hr_port_config *config,
 			 struct hr_err *err);
-	/* Instead of plain rte_eth_rx_queue_setup(). Returns 0 or a negated errno. */
-	int (*queue)(struct hr_port *port, uint16_t queue, struct rte_mempool *pool);
+	/* Instead of plain rte_eth_rx_queue_setup(). */
+	int (*queue)(struct hr_port *port, uint16_t queue, struct rte_mempool *pool,
+		     struct hr_err *err);
+	/* After the device was closed. */
+	void (*closed)(struct hr_port *port);
 	/* missed and is_up. */
 	void (*read)(const struct hr_port *port, struct hr_port_counts *out);
 };
@@ -93,6 +96,9 @@ extern const struct hr_port_kind_ops hr_port_memif;
 
 /* Start a DPDK device and let its queues be polled. Returns 0 or a negated errno. */
 int hr_port_start(struct hr_port *port);
+
+/* A failure of DPDK's, with what it said first, and a cure or "". Returns code. */
+int hr_port_fail(struct hr_err *err, int code, const char *what, const char *cure);
 
 /* A text that may stand as a value in device arguments, which know no quoting. */
 int hr_port_argument_suits(const char *value, struct hr_err *err);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <rte_dev.h>
 #include <rte_ethdev.h>
@@ -19,7 +20,10 @@
 #include "dataplane/port/port_impl.h"
 #include "dataplane/port/replay.h"
 
+#define TRIES 20
+#define TRY_AGAIN_US 100000
 #define TX_DESCRIPTORS 512
+#define ANY_SOCKET ((unsigned int)SOCKET_ID_ANY)
 #define ARGUMENTS_MAX (3 * HR_CONFIG_TEXT)
 
 #define RSS_WANTED                                                                     \
@@ -48,13 +52,13 @@ int hr_port_argument_suits(const char *value, struct hr_err *err)
 		       value[n], value);
 }
 
-/* A failure of DPDK's, with the last thing it said. */
-static int fail_dpdk(struct hr_err *err, int code, const char *what)
+int hr_port_fail(struct hr_err *err, int code, const char *what, const char *cure)
 {
 	char said[300];
 
 	hr_dpdk_log_said(said, sizeof(said));
-	return hr_fail(err, code, "%s failed (%s)%s", what, strerror(-code), said);
+	return hr_fail(err, code, "%s failed (%s)%s%s", what, strerror(-code), said,
+		       cure);
 }
 
 static uint16_t rx_nothing(void *queue, struct rte_mbuf **out, uint16_t max)
@@ -82,7 +86,7 @@ static int plug(struct hr_port *port, struct hr_err *err)
 		hr_debug("port", "%s: %s", port->name, arguments);
 		r = rte_eal_hotplug_add("vdev", port->name, arguments);
 		if (r < 0)
-			return fail_dpdk(err, r, "making the device");
+			return hr_port_fail(err, r, "making the device", "");
 		port->is_plugged = true;
 	}
 	r = rte_eth_dev_get_port_by_name(port->name, &port->port_id);
@@ -102,7 +106,7 @@ static int configure(struct hr_port *port, struct hr_err *err)
 	int r = rte_eth_dev_info_get(port->port_id, &info);
 
 	if (r < 0)
-		return fail_dpdk(err, r, "asking the device");
+		return hr_port_fail(err, r, "asking the device", "");
 	if (n > info.max_rx_queues || n > info.max_tx_queues)
 		return hr_fail(
 			err, -EINVAL,
@@ -123,7 +127,7 @@ static int configure(struct hr_port *port, struct hr_err *err)
 	}
 	/* AF_XDP wants as many to send as to receive; memif's peer may want an equal. */
 	r = rte_eth_dev_configure(port->port_id, n, n, &conf);
-	return r < 0 ? fail_dpdk(err, r, "configuring the device") : 0;
+	return r < 0 ? hr_port_fail(err, r, "configuring the device", "") : 0;
 }
 
 static int set_up_queues(struct hr_port *port, struct rte_mempool *pool,
@@ -141,17 +145,22 @@ static int set_up_queues(struct hr_port *port, struct rte_mempool *pool,
 				       "the device can do; write %u",
 				       port->config.rx_descriptors, rx);
 	}
-	for (uint16_t q = 0; q < port->n_queues && r == 0; q++) {
-		r = port->ops->queue != NULL
-			    ? port->ops->queue(port, q, pool)
-			    : rte_eth_rx_queue_setup(port->port_id, q, rx,
-						     (unsigned int)SOCKET_ID_ANY, NULL,
-						     pool);
+	for (uint16_t q = 0; q < port->n_queues; q++) {
+		if (port->ops->queue != NULL) {
+			r = port->ops->queue(port, q, pool, err);
+			if (r < 0)
+				return r;
+		} else {
+			r = rte_eth_rx_queue_setup(port->port_id, q, rx, ANY_SOCKET,
+						   NULL, pool);
+		}
 		if (r == 0)
-			r = rte_eth_tx_queue_setup(port->port_id, q, tx,
-						   (unsigned int)SOCKET_ID_ANY, NULL);
+			r = rte_eth_tx_queue_setup(port->port_id, q, tx, ANY_SOCKET,
+						   NULL);
+		if (r < 0)
+			return hr_port_fail(err, r, "setting up a queue", "");
 	}
-	return r < 0 ? fail_dpdk(err, r, "setting up a queue") : 0;
+	return 0;
 }
 
 static int open_device(struct hr_ports *ports, struct hr_port *port, struct hr_err *err)
@@ -212,8 +221,8 @@ static int make_queues(struct hr_ports *ports, const struct hr_config *config)
 	return 0;
 }
 
-int hr_ports_open(struct hr_ports **out, const struct hr_config *config,
-		  struct hr_err *err)
+static int open_all(struct hr_ports **out, const struct hr_config *config,
+		    struct hr_err *err)
 {
 	struct hr_ports *ports = calloc(1, sizeof(*ports));
 	int r;
@@ -239,6 +248,23 @@ int hr_ports_open(struct hr_ports **out, const struct hr_config *config,
 	}
 	*out = ports;
 	return 0;
+}
+
+/*
+ * The kernel takes an AF_XDP socket off its queue some milliseconds after it was closed
+ * or its process died, so a quick restart finds the queue taken. All is made anew for
+ * the next try: a driver that fails keeps the buffers it had taken.
+ */
+int hr_ports_open(struct hr_ports **out, const struct hr_config *config,
+		  struct hr_err *err)
+{
+	int r = open_all(out, config, err);
+
+	for (int i = 1; i < TRIES && r == -EAGAIN; i++) {
+		usleep(TRY_AGAIN_US);
+		r = open_all(out, config, err);
+	}
+	return r == -EAGAIN ? -EBUSY : r;
 }
 
 int hr_port_start(struct hr_port *port)
@@ -279,7 +305,7 @@ int hr_ports_start(struct hr_ports *ports, struct hr_err *err)
 		}
 		if (r < 0) {
 			snprintf(what, sizeof(what), "port %s", port->config.device);
-			fail_dpdk(err, r, "starting the device");
+			hr_port_fail(err, r, "starting the device", "");
 			return hr_fail_in(err, r, what);
 		}
 	}
@@ -294,6 +320,8 @@ static void close_port(struct hr_port *port)
 	if (port->is_configured) {
 		rte_eth_dev_stop(port->port_id);
 		rte_eth_dev_close(port->port_id);
+		if (port->ops->closed != NULL)
+			port->ops->closed(port);
 	}
 	if (port->is_plugged)
 		rte_eal_hotplug_remove("vdev", port->name);

@@ -43,7 +43,8 @@ static void a_kernel_interface_needs_no_pci_and_no_physical_address(void)
 	add_port(&c, HR_PORT_AF_XDP, "veth0");
 	CU_ASSERT_STRING_EQUAL(line(&c, "/usr/sbin/headrace-dataplane"),
 			       "headrace-dataplane --lcores 0@0,1@1 -m 512 --in-memory "
-			       "--no-pci --iova-mode=va --log-level=warning");
+			       "--no-pci --iova-mode=va --log-level=warning "
+			       "--log-level=lib.telemetry:error");
 }
 
 static void each_worker_is_an_lcore_on_its_cpu(void)
