@@ -86,11 +86,19 @@ static bool find_running(struct hr_supervise *s)
 	return pid > 0 && hr_child_adopt(&s->child, pid) == 0;
 }
 
+/* An adopted process has lived before; what counts for the back-off is all of it. */
+static uint64_t age_us(const struct hr_child *child)
+{
+	uint64_t now_us = hr_wall_us();
+
+	return now_us > child->started_us ? now_us - child->started_us : 0;
+}
+
 static void now_running(struct hr_supervise *s, uint64_t now_us)
 {
 	s->state = HR_DATAPLANE_RUNNING;
 	s->hold.text[0] = '\0';
-	s->running_since_us = now_us;
+	s->running_since_us = now_us - age_us(&s->child);
 	hr_asker_reset(s->asker);
 }
 
@@ -163,8 +171,8 @@ void hr_supervise_describe_end(const struct hr_child_end *end, char *out, size_t
 
 	if (!end->is_known)
 		(void)snprintf(out, max,
-			       "ended; it had been adopted, so its exit status is not "
-			       "known");
+			       "ended (it had been adopted: its exit status is not "
+			       "known)");
 	else if (end->is_signal)
 		(void)snprintf(out, max, "was killed by signal %d (%s)", end->code,
 			       strsignal(end->code));

@@ -18,7 +18,7 @@ struct hr_supervise {
 	struct hr_steering *steering;
 	uint64_t due_us;           /* of the next start */
 	uint64_t kill_us;          /* of a stopping dataplane */
-	uint64_t running_since_us; /* monotonic; seen from here */
+	uint64_t running_since_us; /* monotonic; from the start of the process */
 	uint64_t steering_due_us;
 	uint64_t n_started; /* adopted ones included */
 	uint64_t restarts;

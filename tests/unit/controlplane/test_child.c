@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "controlplane/supervise/child.h"
 #include "controlplane/supervise/supervise.h"
 #include "tests/unit/hr_test.h"
@@ -125,6 +126,8 @@ static void the_pid_file_leads_to_the_process(void)
 	CU_ASSERT_EQUAL_FATAL(hr_child_adopt_file(&found, pid_file), 0);
 	CU_ASSERT_EQUAL(found.pid, child.pid);
 	CU_ASSERT_TRUE(found.is_adopted);
+	CU_ASSERT_TRUE(found.started_us <= hr_wall_us());
+	CU_ASSERT_TRUE(found.started_us + 60000000 > hr_wall_us());
 	hr_child_forget(&found);
 	CU_ASSERT_TRUE(hr_child_pid_lives(child.pid));
 }
@@ -194,7 +197,7 @@ static void ends_are_told_in_words(void)
 		{ { true, false, 42 }, "exited with 42" },
 		{ { true, true, SIGKILL }, "was killed by signal 9 (Killed)" },
 		{ { false, false, 0 },
-		  "ended; it had been adopted, so its exit status is not known" },
+		  "ended (it had been adopted: its exit status is not known)" },
 	};
 	char out[160];
 
