@@ -1,0 +1,769 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * The Redis view on a real Redis. tests/integration/test_view_redis starts one and says
+ * where:
+ *
+ *   HR_TEST_REDIS_PORT                       on loopback
+ *   HR_TEST_REDIS_START, HR_TEST_REDIS_KILL  commands: over its data again; SIGKILL
+ *   HR_TEST_REDIS_FREEZE, HR_TEST_REDIS_THAW
+ *
+ * Links come from a log in memory (world.h), folded by the code that ships; what the
+ * keys must be is worked out by model.c, event by event, and every key is compared.
+ */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "dataplane/beacon/event.h"
+#include "tests/integration/view_redis/model.h"
+#include "tests/unit/hr_test.h"
+
+#define SETTLE_MS 60000
+#define NOBODY UINT32_MAX
+#define KEEP (64u << 20)
+
+static uint16_t port;
+static redisContext *redis;
+static struct world *world;
+static struct model *model;
+static uint64_t rng;
+
+static void reconnect(void)
+{
+	if (redis != NULL)
+		redisFree(redis);
+	redis = redisConnect("127.0.0.1", port);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(redis);
+	CU_ASSERT_EQUAL_FATAL(redis->err, 0);
+}
+
+static void command(const char *name)
+{
+	const char *line = getenv(name);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(line);
+	CU_ASSERT_EQUAL_FATAL(system(line), 0);
+}
+
+/* Sends it; the reply as a number or as whether it was no error. */
+static long long __attribute__((format(printf, 1, 2))) ask(const char *fmt, ...)
+{
+	va_list args;
+	redisReply *r;
+	long long result;
+
+	va_start(args, fmt);
+	r = redisvCommand(redis, fmt, args);
+	va_end(args);
+	if (r == NULL)
+		return -1;
+	result = r->type == REDIS_REPLY_INTEGER ? r->integer
+						: r->type != REDIS_REPLY_ERROR;
+	if (r->type == REDIS_REPLY_ERROR)
+		fprintf(stderr, "%s: %s\n", fmt, r->str);
+	freeReplyObject(r);
+	return result;
+}
+
+/* A text of Redis, in a buffer that the next call overwrites. */
+static const char *text_of(const char *name, const char *arg)
+{
+	static char text[65536];
+	redisReply *r = arg != NULL ? redisCommand(redis, "%s %s", name, arg)
+				    : redisCommand(redis, name);
+
+	text[0] = '\0';
+	if (r != NULL && r->type == REDIS_REPLY_STRING)
+		(void)snprintf(text, sizeof(text), "%s", r->str);
+	if (r != NULL)
+		freeReplyObject(r);
+	return text;
+}
+
+static unsigned long long info(const char *section, const char *field)
+{
+	const char *at = strstr(text_of("INFO", section), field);
+
+	return at == NULL ? 0 : strtoull(at + strlen(field), NULL, 10);
+}
+
+static void open_world(uint32_t n_shards, size_t keep_bytes,
+		       uint32_t recommendations_max)
+{
+	ask("FLUSHALL");
+	world = world_open(n_shards, keep_bytes);
+	world->config.redis_port = port;
+	strcpy(world->config.redis_host, "127.0.0.1");
+	world->config.recommendations_max = recommendations_max;
+	world->config.similar_cache_ms = 10;
+	model = model_new(world->config.recent_views_max, recommendations_max);
+	rng = 88172645463325252u;
+}
+
+static void close_world(void)
+{
+	world_close(world);
+	model_free(model);
+	world = NULL;
+	model = NULL;
+}
+
+static void setup(void)
+{
+	reconnect();
+	ask("CONFIG RESETSTAT");
+}
+
+/* ---- load ------------------------------------------------------------------------------ */
+
+static uint32_t draw(uint32_t below)
+{
+	rng ^= rng << 13;
+	rng ^= rng >> 7;
+	rng ^= rng << 17;
+	return (uint32_t)((rng >> 11) % below);
+}
+
+/* Small numbers are frequent. */
+static uint32_t draw_skewed(uint32_t below)
+{
+	uint64_t a = draw(1000), b = draw(1000);
+
+	return (uint32_t)(a * b * b * below / 1000000000u);
+}
+
+struct load {
+	uint32_t n_users, n_products, n_categories;
+};
+
+static const struct load some = { 300, 400, 12 };
+static const struct load many = { 20000, 5000, 100 };
+
+static struct world_event draw_event(const struct load *load)
+{
+	return (struct world_event){
+		.user = draw_skewed(load->n_users),
+		.product = draw(8) > 0 ? (int32_t)draw_skewed(load->n_products) : -1,
+		.category = draw(4) > 0 ? (int32_t)draw_skewed(load->n_categories) : -1,
+		.type = (uint8_t)(draw(3) > 0 ? 1 : draw(7)),
+		.time_ms = 1705314600000 + draw(1000000),
+	};
+}
+
+/* n events, one link for each shard that has any. */
+static void play(const struct load *load, uint32_t n)
+{
+	static struct world_event events[WORLD_SHARDS_MAX][65536];
+	uint32_t counts[WORLD_SHARDS_MAX] = { 0 };
+
+	CU_ASSERT_TRUE_FATAL(n <= 65536);
+	for (uint32_t i = 0; i < n; i++) {
+		struct world_event ev = draw_event(load);
+		uint16_t s = world_shard_of(world, ev.user);
+
+		events[s][counts[s]++] = ev;
+		model_event(model, &ev, world_last(world, s) + 1);
+	}
+	for (uint16_t s = 0; s < world->set.n_shards; s++)
+		if (counts[s] > 0)
+			world_epoch(world, s, events[s], counts[s]);
+}
+
+/* n_epochs of n events each, over that many milliseconds. */
+static void play_for(const struct load *load, uint32_t n_epochs, uint32_t n,
+		     uint32_t ms)
+{
+	uint64_t began = hr_mono_us();
+
+	for (uint32_t i = 0; i < n_epochs; i++) {
+		uint64_t due = began + (uint64_t)ms * 1000 * i / n_epochs;
+		uint64_t now = hr_mono_us();
+
+		if (now < due)
+			usleep((useconds_t)(due - now));
+		play(load, n);
+	}
+}
+
+static void make_similar(uint32_t n_products, uint32_t step)
+{
+	for (uint32_t p = 0; p < n_products; p++) {
+		int32_t members[3];
+		uint32_t n = p % 4;
+
+		for (uint32_t i = 0; i < n; i++)
+			members[i] = (int32_t)((p + step * (i + 1)) % n_products);
+		model_similar(model, (int32_t)p, members, n);
+	}
+	model_write_similar(model, redis);
+}
+
+static void is_exact(void)
+{
+	CU_ASSERT_TRUE_FATAL(world_settle(world, SETTLE_MS));
+	CU_ASSERT_EQUAL(model_compare(model, redis, world, 0, NOBODY), 0);
+}
+
+static bool wait_state(enum hr_view_state state, const char *words)
+{
+	uint64_t until = hr_mono_us() + 30000000;
+	char reason[480] = "";
+
+	while (hr_mono_us() < until) {
+		hr_view_redis.reason(world->view, reason, sizeof(reason));
+		if (hr_view_redis.state(world->view) == state &&
+		    strstr(reason, words) != NULL)
+			return true;
+		usleep(1000);
+	}
+	fprintf(stderr, "state %d, \"%s\"; expected %d, \"%s\"\n",
+		hr_view_redis.state(world->view), reason, state, words);
+	return false;
+}
+
+/* ---- the tests ------------------------------------------------------------------------- */
+
+static void every_key_is_what_the_contract_says(void)
+{
+	open_world(5, KEEP, 1000);
+	make_similar(some.n_products, 7);
+	world_start_view(world);
+	for (int i = 0; i < 300; i++) {
+		play(&some, 1 + draw(20));
+		if (i % 10 == 0)
+			CU_ASSERT_TRUE(world_settle(world, SETTLE_MS));
+	}
+	is_exact();
+	CU_ASSERT_TRUE(wait_state(HR_VIEW_LIVE, ""));
+	CU_ASSERT_TRUE(world_stop_view(world, 1000));
+	close_world();
+}
+
+static void links_of_all_shards_are_one_transaction(void)
+{
+	open_world(5, KEEP, 1000);
+	play(&some, 300);
+	play(&some, 300);
+	ask("CONFIG RESETSTAT");
+	world_start_view(world);
+	is_exact();
+	CU_ASSERT_EQUAL(info("commandstats", "cmdstat_exec:calls="), 1);
+	close_world();
+}
+
+static void a_backlog_is_coalesced(void)
+{
+	unsigned long long execs;
+
+	open_world(5, KEEP, 1000);
+	make_similar(some.n_products, 3);
+	for (int i = 0; i < 500; i++)
+		play(&some, 100);
+	ask("CONFIG RESETSTAT");
+	world_start_view(world);
+	CU_ASSERT_TRUE(world_settle(world, SETTLE_MS));
+	execs = info("commandstats", "cmdstat_exec:calls=");
+	CU_ASSERT_TRUE(execs > 0 && execs <= 100); /* of 2,505 links */
+	/* Six commands a user and tick at most. */
+	CU_ASSERT_TRUE(info("commandstats", "cmdstat_zadd:calls=") <=
+		       some.n_users * execs);
+	is_exact();
+	close_world();
+}
+
+static void batches_do_not_matter_where_sets_are_cut(void)
+{
+	static const uint32_t ticks[] = { 4096, 65536, 8u << 20 };
+
+	for (size_t i = 0; i < HR_COUNT(ticks); i++) {
+		const struct load load = { 20, 300, 5 };
+
+		open_world(2, KEEP, 16);
+		make_similar(load.n_products, 11);
+		world->config.redis_tick_bytes = ticks[i];
+		world->config.redis_tick_us = 500;
+		if (i == 0)
+			world_start_view(world);
+		for (int k = 0; k < 900; k++)
+			play(&load, 10);
+		if (i > 0)
+			world_start_view(world);
+		is_exact();
+		close_world();
+	}
+}
+
+static void redis_killed_in_mid_load_loses_and_doubles_nothing(void)
+{
+	open_world(5, KEEP, 1000);
+	make_similar(some.n_products, 7);
+	world_start_view(world);
+	for (int i = 0; i < 3; i++) {
+		play_for(&many, 100, 200, 500);
+		command("HR_TEST_REDIS_KILL");
+		play_for(&many, 50, 200, 300);
+		CU_ASSERT_TRUE(wait_state(HR_VIEW_CONNECTING, ""));
+		command("HR_TEST_REDIS_START");
+		reconnect();
+	}
+	play_for(&many, 50, 200, 300);
+	is_exact();
+	CU_ASSERT_TRUE(wait_state(HR_VIEW_LIVE, ""));
+	close_world();
+}
+
+static void cut_connections_lose_and_double_nothing(void)
+{
+	long long n_cut = 0;
+
+	open_world(5, KEEP, 1000);
+	make_similar(some.n_products, 7);
+	world->config.redis_tick_us = 500;
+	world_start_view(world);
+	for (int i = 0; i < 2000 && n_cut < 50; i++) {
+		play(&many, 50);
+		usleep(draw(10000));
+		if (hr_view_redis.state(world->view) != HR_VIEW_CONNECTING)
+			n_cut += ask("CLIENT KILL TYPE normal SKIPME yes");
+	}
+	printf("(%lld cuts) ", n_cut);
+	CU_ASSERT_EQUAL(n_cut, 50);
+	is_exact();
+	close_world();
+}
+
+static void an_emptied_redis_is_filled_again_from_the_log(void)
+{
+	open_world(5, 1u << 20, 1000);
+	world_start_view(world);
+	play_for(&some, 100, 200, 300);
+	for (int i = 0; i < 3; i++) {
+		ask("FLUSHALL");
+		play_for(&some, 50, 200, 200);
+	}
+	is_exact();
+	CU_ASSERT_TRUE(world->n_replays > 0);
+	close_world();
+}
+
+static void what_has_left_memory_is_folded_again(void)
+{
+	open_world(5, 256u << 10, 1000);
+	for (int i = 0; i < 200; i++)
+		play(&some, 200);
+	world_start_view(world);
+	play_for(&some, 100, 100, 300);
+	is_exact();
+	CU_ASSERT_TRUE(world->n_replays >= 5);
+	CU_ASSERT_TRUE(wait_state(HR_VIEW_LIVE, ""));
+	close_world();
+}
+
+static void a_full_redis_is_waited_for(void)
+{
+	open_world(5, KEEP, 1000);
+	make_similar(some.n_products, 7);
+	world_start_view(world);
+	play_for(&many, 20, 200, 100);
+	CU_ASSERT_TRUE(world_settle(world, SETTLE_MS));
+	ask("CONFIG SET maxmemory %llu", info("memory", "used_memory:") + 1000000);
+	play_for(&many, 100, 500, 300);
+	CU_ASSERT_TRUE(wait_state(HR_VIEW_CONNECTING, "CONFIG SET maxmemory"));
+	ask("CONFIG SET maxmemory 0");
+	is_exact();
+	close_world();
+}
+
+static void a_loading_redis_is_waited_for(void)
+{
+	char start[512];
+	bool seen;
+
+	open_world(2, KEEP, 1000);
+	world_start_view(world);
+	play_for(&some, 20, 200, 100);
+	ask("EVAL %s 0", "for i=1,1500000 do redis.call('SET', 'filler:'..i, i) end");
+	CU_ASSERT_TRUE(world_settle(world, SETTLE_MS));
+	command("HR_TEST_REDIS_KILL");
+	play_for(&some, 20, 200, 100);
+	(void)snprintf(start, sizeof(start), "%s &", getenv("HR_TEST_REDIS_START"));
+	CU_ASSERT_EQUAL_FATAL(system(start), 0);
+	seen = wait_state(HR_VIEW_CONNECTING, "loading its data");
+	CU_ASSERT_TRUE(seen);
+	command("HR_TEST_REDIS_START");
+	reconnect();
+	CU_ASSERT_TRUE_FATAL(world_settle(world, SETTLE_MS));
+	CU_ASSERT_EQUAL(model_compare(model, redis, world, 1500000, NOBODY), 0);
+	ask("FLUSHALL");
+	close_world();
+}
+
+static void a_frozen_redis_that_wakes_late_doubles_nothing(void)
+{
+	open_world(2, KEEP, 1000);
+	world_start_view(world);
+	play_for(&some, 50, 100, 200);
+	command("HR_TEST_REDIS_FREEZE");
+	play_for(&some, 20, 100, 100);
+	CU_ASSERT_TRUE(wait_state(HR_VIEW_CONNECTING, "no answer within"));
+	command("HR_TEST_REDIS_THAW");
+	play_for(&some, 20, 100, 100);
+	is_exact();
+	close_world();
+}
+
+static void a_key_of_another_type_is_told_and_harms_no_other(void)
+{
+	redisReply *r;
+	char name[32];
+
+	open_world(2, KEEP, 1000);
+	world_name_user(0, name);
+	ask("SET user:%s:profile foreign", name);
+	world_start_view(world);
+	play_for(&some, 100, 100, 300);
+	CU_ASSERT_TRUE_FATAL(world_settle(world, SETTLE_MS));
+	r = redisCommand(redis, "HGETALL headrace:damaged");
+	CU_ASSERT_EQUAL(r->elements, 2);
+	if (r->elements == 2) {
+		CU_ASSERT_STRING_EQUAL(r->element[0]->str, "user:user_0:profile");
+		CU_ASSERT_PTR_NOT_NULL(strstr(r->element[1]->str, "WRONGTYPE"));
+	}
+	freeReplyObject(r);
+	CU_ASSERT_EQUAL(model_compare(model, redis, world, 1, 0), 0);
+	CU_ASSERT_STRING_EQUAL(text_of("GET", "user:user_0:profile"), "foreign");
+
+	/* Its totals live elsewhere: without the foreigner the key is whole again. */
+	ask("DEL user:%s:profile", name);
+	for (int i = 0; i < 20; i++)
+		play(&some, 100);
+	CU_ASSERT_TRUE_FATAL(world_settle(world, SETTLE_MS));
+	CU_ASSERT_EQUAL(model_compare(model, redis, world, 1, NOBODY), 0);
+	close_world();
+}
+
+static void keys_of_another_type_that_are_read_are_told(void)
+{
+	open_world(2, KEEP, 1000);
+	ask("SET user:user_0:recommendations foreign");
+	ask("SET headrace:user:user_1:categories foreign");
+	ask("LPUSH headrace:user:user_2:state foreign");
+	ask("SET headrace:user:user_3:state foreign");
+	ask("SET product:p0:similar foreign");
+	world_start_view(world);
+	play_for(&some, 100, 100, 300);
+	CU_ASSERT_TRUE_FATAL(world_settle(world, SETTLE_MS));
+	CU_ASSERT_EQUAL(ask("HLEN headrace:damaged"), 4);
+	CU_ASSERT_EQUAL(ask("HEXISTS headrace:damaged user:user_0:recommendations"), 1);
+	CU_ASSERT_EQUAL(ask("HEXISTS headrace:damaged headrace:user:user_1:categories"),
+			1);
+	CU_ASSERT_EQUAL(ask("HEXISTS headrace:damaged headrace:user:user_2:state"), 1);
+	CU_ASSERT_EQUAL(ask("HEXISTS headrace:damaged headrace:user:user_3:state"), 1);
+	close_world();
+}
+
+static void a_redis_of_another_log_stops_the_view_by_name(void)
+{
+	char text[HR_POSITION_TEXT];
+	struct hr_position p = { .generation = 1, .n = 3 };
+
+	open_world(2, KEEP, 1000);
+	play_for(&some, 10, 100, 10);
+	p.hash.b[0] = 0xab;
+	hr_position_print(&p, text);
+	ask("SET headrace:shard:1 %s", text);
+	world_start_view(world);
+	CU_ASSERT_TRUE(wait_state(HR_VIEW_STOPPED, "ab000000000000000000000000000000"));
+	CU_ASSERT_FALSE(world_stop_view(world, 100));
+	world_start_view(world);
+	CU_ASSERT_TRUE(wait_state(HR_VIEW_STOPPED, "shard 1: link 3 has the hash"));
+	ask("FLUSHALL");
+	is_exact();
+	close_world();
+}
+
+static void a_position_beyond_the_log_stops_the_view_by_name(void)
+{
+	char text[HR_POSITION_TEXT];
+	struct hr_position p = { .generation = 1, .n = 4000 };
+
+	open_world(2, KEEP, 1000);
+	play_for(&some, 10, 100, 10);
+	hr_position_print(&p, text);
+	ask("SET headrace:shard:0 %s", text);
+	world_start_view(world);
+	CU_ASSERT_TRUE(wait_state(HR_VIEW_CATCHING_UP, "Redis is at link 4000"));
+	CU_ASSERT_TRUE(wait_state(HR_VIEW_STOPPED,
+				  "Redis is at link 4000 and the log ends at 11"));
+	ask("FLUSHALL");
+	is_exact();
+	close_world();
+}
+
+static void other_texts_at_a_position_stop_the_view_by_name(void)
+{
+	static const char *const rows[][2] = {
+		{ "SET headrace:shard:0 nonsense", "holds \"nonsense\"" },
+		{ "LPUSH headrace:shard:0 x", "headrace:shard:0 holds" },
+		{ "SET headrace:shard:0 "
+		  "2\\x201\\x200",
+		  "headrace:shard:0 holds" },
+	};
+
+	for (size_t i = 0; i < HR_COUNT(rows); i++) {
+		open_world(2, KEEP, 1000);
+		ask(rows[i][0], NULL);
+		world_start_view(world);
+		play_for(&some, 10, 100, 10);
+		CU_ASSERT_TRUE(wait_state(HR_VIEW_STOPPED, rows[i][1]));
+		ask("DEL headrace:shard:0");
+		is_exact();
+		close_world();
+	}
+}
+
+static void two_views_of_one_log_do_not_double(void)
+{
+	struct hr_view_conf conf;
+	struct hr_view *second;
+	struct hr_err err;
+
+	open_world(5, KEEP, 1000);
+	world->config.redis_tick_us = 500;
+	conf = (struct hr_view_conf){ &world->config, &world->set, world->feed,
+				      world->stats };
+	world_start_view(world);
+	CU_ASSERT_EQUAL_FATAL(hr_view_redis.start(&second, &conf, &err), 0);
+	play_for(&some, 500, 50, 1000);
+	is_exact();
+	CU_ASSERT_TRUE(hr_view_redis.stop(second, 10000));
+	is_exact();
+	close_world();
+}
+
+static void changed_similar_sets_count_from_then_on(void)
+{
+	open_world(2, KEEP, 1000);
+	world_start_view(world);
+	for (uint32_t step = 1; step <= 5; step++) {
+		CU_ASSERT_TRUE(world_settle(world, SETTLE_MS));
+		make_similar(some.n_products, step);
+		usleep(20000); /* similar_cache_ms is 10 */
+		play_for(&some, 20, 100, 50);
+	}
+	is_exact();
+	close_world();
+}
+
+static void a_small_cache_of_similar_sets_is_enough(void)
+{
+	open_world(2, KEEP, 1000);
+	world->config.similar_cache_entries = 16;
+	world->config.similar_cache_ms = 3600000;
+	make_similar(some.n_products, 5);
+	world_start_view(world);
+	play_for(&some, 50, 300, 100);
+	is_exact();
+	close_world();
+}
+
+static void eviction_stops_the_view_by_name(void)
+{
+	open_world(2, KEEP, 1000);
+	ask("CONFIG SET maxmemory-policy allkeys-lru");
+	world_start_view(world);
+	play_for(&some, 10, 100, 10);
+	CU_ASSERT_TRUE(
+		wait_state(HR_VIEW_STOPPED, "CONFIG SET maxmemory-policy noeviction"));
+	ask("CONFIG SET maxmemory-policy noeviction");
+	is_exact();
+	ask("CONFIG SET maxmemory-policy volatile-lru");
+	CU_ASSERT_TRUE(wait_state(HR_VIEW_STOPPED, "volatile-lru"));
+	ask("CONFIG SET maxmemory-policy noeviction");
+	play_for(&some, 10, 100, 10);
+	is_exact();
+	close_world();
+}
+
+static void a_replica_is_waited_for(void)
+{
+	open_world(2, KEEP, 1000);
+	world_start_view(world);
+	play_for(&some, 10, 100, 10);
+	is_exact();
+	ask("REPLICAOF 127.0.0.1 1");
+	play_for(&some, 10, 100, 10);
+	CU_ASSERT_TRUE(wait_state(HR_VIEW_CONNECTING, "it is a replica"));
+	ask("REPLICAOF NO ONE");
+	is_exact();
+	close_world();
+}
+
+static void write_password(const char *text)
+{
+	FILE *f = fopen(world->config.redis_password_file, "w");
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static void the_password_is_read_from_its_file(void)
+{
+	open_world(2, KEEP, 1000);
+	ask("CONFIG SET requirepass sesame");
+	world_start_view(world);
+	play_for(&some, 10, 100, 10);
+	CU_ASSERT_TRUE(wait_state(HR_VIEW_CONNECTING, "redis.password_file"));
+	CU_ASSERT_FALSE(world_stop_view(world, 50));
+
+	(void)snprintf(world->config.redis_password_file, HR_CONFIG_TEXT, "%s/password",
+		       world->folder);
+	world_start_view(world);
+	CU_ASSERT_TRUE(wait_state(HR_VIEW_CONNECTING, "No such file"));
+	write_password("barley\n");
+	CU_ASSERT_TRUE(wait_state(HR_VIEW_CONNECTING, "is not the one it wants"));
+	write_password("sesame\n");
+	is_exact();
+	ask("CONFIG SET requirepass %s", "");
+	unlink(world->config.redis_password_file);
+	close_world();
+}
+
+static void stopping_writes_out_what_there_is_or_ends_in_time(void)
+{
+	uint64_t began;
+
+	open_world(5, KEEP, 1000);
+	for (int i = 0; i < 100; i++)
+		play(&many, 500);
+	world_start_view(world);
+	CU_ASSERT_TRUE(world_stop_view(world, SETTLE_MS));
+	CU_ASSERT_EQUAL(model_compare(model, redis, world, 0, NOBODY), 0);
+
+	command("HR_TEST_REDIS_KILL");
+	world_start_view(world);
+	play(&many, 500);
+	began = hr_mono_us();
+	CU_ASSERT_FALSE(world_stop_view(world, 300));
+	CU_ASSERT_TRUE(hr_mono_us() - began < 2000000);
+	command("HR_TEST_REDIS_START");
+	reconnect();
+	command("HR_TEST_REDIS_FREEZE");
+	world_start_view(world);
+	began = hr_mono_us();
+	CU_ASSERT_FALSE(world_stop_view(world, 300));
+	CU_ASSERT_TRUE(hr_mono_us() - began < 2000000);
+	command("HR_TEST_REDIS_THAW");
+	world_start_view(world);
+	is_exact();
+	close_world();
+}
+
+static void its_rows_tell_how_far_it_is(void)
+{
+	struct hr_stats_reader *reader;
+	uint64_t buckets[HR_HIST_CELLS], n = 0, n_events = 0;
+
+	open_world(2, KEEP, 1000);
+	CU_ASSERT_EQUAL_FATAL(hr_stats_open_own(&reader, world->stats), 0);
+	world_start_view(world);
+	for (int i = 0; i < 50; i++)
+		play(&some, 100);
+	CU_ASSERT_TRUE(world_settle(world, SETTLE_MS));
+	CU_ASSERT_TRUE(wait_state(HR_VIEW_LIVE, ""));
+	hr_stats_histogram(reader, "headrace_view_latency_seconds", "view=\"redis\"",
+			   buckets);
+	for (uint32_t i = 0; i < HR_HIST_BUCKETS; i++)
+		n += buckets[i];
+	for (uint16_t s = 0; s < 2; s++)
+		for (uint64_t i = 0; i < world->shards[s].n; i++)
+			n_events += world->shards[s].links[i]->n_events;
+	CU_ASSERT_EQUAL(n, n_events);
+	CU_ASSERT_EQUAL(
+		hr_stats_sum(reader, "headrace_view_applied_link", "view=\"redis\""),
+		world_last(world, 0) + world_last(world, 1));
+	CU_ASSERT_EQUAL(hr_stats_sum(reader, "headrace_view_up", "view=\"redis\""), 1);
+	ask("CLIENT KILL TYPE normal SKIPME yes");
+	play(&some, 100);
+	is_exact();
+	CU_ASSERT_TRUE(hr_stats_sum(reader, "headrace_view_errors_total",
+				    "view=\"redis\"") > 0);
+	hr_stats_close(reader);
+	close_world();
+}
+
+int main(int argc, char **argv)
+{
+	static CU_TestInfo tests[] = {
+		{ "every key is what the contract says",
+		  every_key_is_what_the_contract_says },
+		{ "links of all shards are one transaction",
+		  links_of_all_shards_are_one_transaction },
+		{ "a backlog is coalesced", a_backlog_is_coalesced },
+		{ "batches do not matter where sets are cut",
+		  batches_do_not_matter_where_sets_are_cut },
+		{ "Redis killed in mid-load loses and doubles nothing",
+		  redis_killed_in_mid_load_loses_and_doubles_nothing },
+		{ "cut connections lose and double nothing",
+		  cut_connections_lose_and_double_nothing },
+		{ "an emptied Redis is filled again from the log",
+		  an_emptied_redis_is_filled_again_from_the_log },
+		{ "what has left memory is folded again",
+		  what_has_left_memory_is_folded_again },
+		{ "a full Redis is waited for", a_full_redis_is_waited_for },
+		{ "a loading Redis is waited for", a_loading_redis_is_waited_for },
+		{ "a frozen Redis that wakes late doubles nothing",
+		  a_frozen_redis_that_wakes_late_doubles_nothing },
+		{ "a key of another type is told and harms no other",
+		  a_key_of_another_type_is_told_and_harms_no_other },
+		{ "keys of another type that are read are told",
+		  keys_of_another_type_that_are_read_are_told },
+		{ "a Redis of another log stops the view by name",
+		  a_redis_of_another_log_stops_the_view_by_name },
+		{ "a position beyond the log stops the view by name",
+		  a_position_beyond_the_log_stops_the_view_by_name },
+		{ "other texts at a position stop the view by name",
+		  other_texts_at_a_position_stop_the_view_by_name },
+		{ "two views of one log do not double",
+		  two_views_of_one_log_do_not_double },
+		{ "changed similar sets count from then on",
+		  changed_similar_sets_count_from_then_on },
+		{ "a small cache of similar sets is enough",
+		  a_small_cache_of_similar_sets_is_enough },
+		{ "eviction stops the view by name", eviction_stops_the_view_by_name },
+		{ "a replica is waited for", a_replica_is_waited_for },
+		{ "the password is read from its file",
+		  the_password_is_read_from_its_file },
+		{ "stopping writes out what there is or ends in time",
+		  stopping_writes_out_what_there_is_or_ends_in_time },
+		{ "its rows tell how far it is", its_rows_tell_how_far_it_is },
+		CU_TEST_INFO_NULL,
+	};
+	CU_TestInfo chosen[HR_COUNT(tests)];
+	size_t n = 0;
+
+	if (getenv("HR_TEST_REDIS_PORT") == NULL) {
+		fprintf(stderr,
+			"run tests/integration/test_view_redis: it starts a Redis\n");
+		return 2;
+	}
+	port = (uint16_t)atoi(getenv("HR_TEST_REDIS_PORT"));
+	hr_log_set_level(getenv("HR_TEST_DEBUG") != NULL ? HR_LOG_DEBUG : HR_LOG_ERROR);
+	/* With words as arguments: the tests whose names hold one of them. */
+	for (size_t i = 0; tests[i].pName != NULL; i++) {
+		bool wanted = argc < 2;
+
+		for (int a = 1; a < argc; a++)
+			wanted |= strstr(tests[i].pName, argv[a]) != NULL;
+		if (wanted)
+			chosen[n++] = tests[i];
+	}
+	chosen[n] = (CU_TestInfo)CU_TEST_INFO_NULL;
+	return hr_test_run("view redis", setup, NULL, chosen);
+}
