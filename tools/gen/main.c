@@ -14,6 +14,7 @@ static const struct {
 } commands[] = {
 	{ "send", hr_gen_send, "send events as a plan says, and write the plan down" },
 	{ "shop", hr_gen_shop, "write product hashes and similar sets into Redis" },
+	{ "verify", hr_gen_verify, "compare every user and event with the plan" },
 };
 
 static void usage(FILE *to)

@@ -110,19 +110,25 @@ int hr_redis_add(struct hr_redis *redis, const struct hr_str *words, uint32_t n,
 	return 0;
 }
 
-int hr_redis_answer(struct hr_redis *redis, redisReply **out, struct hr_err *err)
+int hr_redis_any_answer(struct hr_redis *redis, redisReply **out, struct hr_err *err)
 {
 	void *reply;
-	int r;
 
 	if (redisGetReply(redis->link, &reply) != REDIS_OK)
 		return broken(redis, err);
 	redis->n_open--;
 	*out = reply;
-	if ((*out)->type != REDIS_REPLY_ERROR)
-		return 0;
+	return 0;
+}
+
+int hr_redis_answer(struct hr_redis *redis, redisReply **out, struct hr_err *err)
+{
+	int r = hr_redis_any_answer(redis, out, err);
+
+	if (r < 0 || (*out)->type != REDIS_REPLY_ERROR)
+		return r;
 	r = hr_fail(err, -EIO, "Redis: %s", (*out)->str);
-	freeReplyObject(reply);
+	freeReplyObject(*out);
 	return r;
 }
 

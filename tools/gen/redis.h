@@ -27,6 +27,9 @@ int hr_redis_add(struct hr_redis *redis, const struct hr_str *words, uint32_t n,
  * server refuses is -EIO with its words. */
 int hr_redis_answer(struct hr_redis *redis, redisReply **out, struct hr_err *err);
 
+/* The same, but what the server refuses is an answer too (REDIS_REPLY_ERROR). */
+int hr_redis_any_answer(struct hr_redis *redis, redisReply **out, struct hr_err *err);
+
 /* For writers: queue, and take answers now and then; settle takes the rest. */
 int hr_redis_put(struct hr_redis *redis, const struct hr_str *words, uint32_t n,
 		 struct hr_err *err);
