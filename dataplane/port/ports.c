@@ -362,6 +362,12 @@ void hr_ports_read(const struct hr_ports *ports, uint32_t i, struct hr_port_coun
 	if (port->replay != NULL) {
 		out->is_done = hr_replay_is_done(port->replay);
 		out->is_up = !out->is_done;
+		if (hr_replay_is_news_of_failure(port->replay))
+			hr_error("port",
+				 "port %s: the file was changed while it was read: "
+				 "found %" PRIu64 " records, expected %" PRIu64,
+				 port->config.device, out->packets,
+				 hr_replay_n_records(port->replay));
 	} else {
 		port->ops->read(port, out);
 	}

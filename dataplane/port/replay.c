@@ -222,9 +222,9 @@ bool hr_replay_is_done(const struct hr_replay *r)
 	return atomic_load_explicit(&r->is_done, memory_order_acquire);
 }
 
-bool hr_replay_has_failed(const struct hr_replay *r)
+bool hr_replay_is_news_of_failure(struct hr_replay *r)
 {
-	return atomic_load_explicit(&r->has_failed, memory_order_relaxed);
+	return atomic_exchange_explicit(&r->has_failed, false, memory_order_relaxed);
 }
 
 uint64_t hr_replay_due_us(const struct hr_replay *r)

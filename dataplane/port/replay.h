@@ -11,7 +11,7 @@
  * Two passes: the first, in open, looks at every record, so that what is wrong with a
  * file is told before anything is received; the second hands them out. Opened and
  * closed by the main thread, read by one worker. A file that changes between the
- * passes ends the replay and is told by has_failed.
+ * passes ends the replay, which is told as an error.
  */
 
 #include <stdbool.h>
@@ -40,6 +40,7 @@ uint64_t hr_replay_due_us(const struct hr_replay *replay);
 
 /* Any thread. */
 bool hr_replay_is_done(const struct hr_replay *replay);
-bool hr_replay_has_failed(const struct hr_replay *replay);
+/* Main thread. True once, when the replay ended before its last record. */
+bool hr_replay_is_news_of_failure(struct hr_replay *replay);
 
 #endif

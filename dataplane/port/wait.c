@@ -25,6 +25,19 @@ static uint64_t shorten(const struct hr_rxq *q, uint64_t timeout_us, uint64_t no
 	return due_us - now_us < timeout_us ? due_us - now_us : timeout_us;
 }
 
+/* Of an interface that was removed poll() tells an error at once and for ever. */
+static bool has_only_errors(const struct pollfd *fds, nfds_t n)
+{
+	bool has_error = false;
+
+	for (nfds_t i = 0; i < n; i++) {
+		if ((fds[i].revents & POLLIN) != 0)
+			return false;
+		has_error |= fds[i].revents != 0;
+	}
+	return has_error;
+}
+
 void hr_rxq_wait(struct hr_rxq *const *queues, uint32_t n, uint32_t timeout_us)
 {
 	struct pollfd fds[QUEUES_MAX];
@@ -43,5 +56,6 @@ void hr_rxq_wait(struct hr_rxq *const *queues, uint32_t n, uint32_t timeout_us)
 	timeout.tv_sec = (time_t)(left_us / 1000000);
 	timeout.tv_nsec = (long)(left_us % 1000000) * 1000;
 	/* Interrupted or not: the caller polls its queues next. */
-	(void)ppoll(fds, n_fds, &timeout, NULL);
+	if (ppoll(fds, n_fds, &timeout, NULL) > 0 && has_only_errors(fds, n_fds))
+		nanosleep(&timeout, NULL);
 }

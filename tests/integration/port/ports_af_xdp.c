@@ -290,9 +290,11 @@ static void closing_detaches_and_opening_attaches_again(void)
 
 static void the_link_is_told(void)
 {
+	struct hr_rxq *q = open_one("v1");
+	int fd = sender_open(netns, "p1");
+	uint32_t next = 0;
 	uint64_t end_us;
 
-	open_one("v1");
 	CU_ASSERT_TRUE(counts(0).is_up);
 	CU_ASSERT_EQUAL(system("ip link set v1 down"), 0);
 	end_us = hr_mono_us() + PATIENCE_US;
@@ -304,6 +306,33 @@ static void the_link_is_told(void)
 	while (!counts(0).is_up && hr_mono_us() < end_us)
 		usleep(1000);
 	CU_ASSERT_TRUE(counts(0).is_up);
+
+	end_us = hr_mono_us() + PATIENCE_US; /* and what comes then comes through */
+	CU_ASSERT_TRUE(sender_send(fd, 0, 100));
+	while (next < 100 && hr_mono_us() < end_us)
+		take(q, &next, false);
+	CU_ASSERT_EQUAL(next, 100);
+	close(fd);
+	hr_ports_close(ports);
+}
+
+/* The last test: there is one interface less behind it. */
+static void an_interface_may_go_while_it_is_open(void)
+{
+	struct hr_rxq *q = open_one("v1");
+	uint64_t start_us, start_cpu_us;
+	uint32_t next = 0;
+
+	CU_ASSERT_EQUAL(system("ip link del v1"), 0);
+	CU_ASSERT_FALSE(counts(0).is_up);
+	start_us = hr_mono_us();
+	start_cpu_us = cpu_us();
+	for (int i = 0; i < 20; i++) {
+		CU_ASSERT_EQUAL(take(q, &next, false), 0);
+		hr_rxq_wait(&q, 1, 10000);
+	}
+	CU_ASSERT_TRUE(hr_mono_us() - start_us >= 150000);
+	CU_ASSERT_TRUE(cpu_us() - start_cpu_us < 20000);
 	hr_ports_close(ports);
 }
 
@@ -471,6 +500,8 @@ int main(int argc, char **argv)
 		{ "the link is told", the_link_is_told },
 		{ "a killed process leaves what headraced clears",
 		  a_killed_process_leaves_what_headraced_clears },
+		{ "an interface may go while it is open",
+		  an_interface_may_go_while_it_is_open },
 		CU_TEST_INFO_NULL,
 	};
 	struct hr_err err = { "" };

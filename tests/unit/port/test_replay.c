@@ -304,6 +304,27 @@ static void a_capture_that_ends_inside_a_record_is_replayed_up_to_it(void)
 	}
 }
 
+/* The reader has 256 KiB in hand by then; the file is longer. */
+static void a_capture_that_shrinks_meanwhile_ends_the_replay(void)
+{
+	static struct record records[500];
+	struct rte_mbuf *m[32];
+	uint32_t n = 0, got;
+
+	for (uint32_t i = 0; i < HR_COUNT(records); i++)
+		records[i] = (struct record){ i, 1500 };
+	write_pcap(DLT_EN10MB, PCAP_TSTAMP_PRECISION_MICRO, records, HR_COUNT(records));
+	open_replay(true);
+	CU_ASSERT_EQUAL(truncate(file, 600000), 0);
+	while ((got = hr_rxq_burst(queue, m, 32, 1)) > 0) {
+		rte_pktmbuf_free_bulk(m, got);
+		n += got;
+	}
+	CU_ASSERT_TRUE(n > 0 && n < HR_COUNT(records));
+	CU_ASSERT_TRUE(counts().is_done); /* with an error line */
+	hr_ports_close(ports);
+}
+
 static void an_empty_capture_is_done_at_once(void)
 {
 	struct rte_mbuf *m[4];
@@ -332,6 +353,8 @@ int main(int argc, char **argv)
 		  what_is_no_capture_of_ethernet_is_refused_by_name },
 		{ "a capture that ends inside a record is replayed up to it",
 		  a_capture_that_ends_inside_a_record_is_replayed_up_to_it },
+		{ "a capture that shrinks meanwhile ends the replay",
+		  a_capture_that_shrinks_meanwhile_ends_the_replay },
 		{ "an empty capture is done at once",
 		  an_empty_capture_is_done_at_once },
 		CU_TEST_INFO_NULL,
