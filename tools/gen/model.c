@@ -214,13 +214,13 @@ static void trim(struct hr_model *model)
 
 static void view(struct hr_model *model, uint32_t product)
 {
-	const uint32_t *members = model->members + model->similar_first[product];
+	const uint32_t first = model->similar_first[product];
 
 	model->views++;
 	model->recent[model->n_recent++ % model->recent_max] = product;
 	score(model, product, 2);
 	for (uint32_t i = 0; i < model->similar_n[product]; i++)
-		score(model, members[i], 1);
+		score(model, model->members[first + i], 1);
 }
 
 static void count_category(struct hr_model *model, const struct hr_planned *planned,
