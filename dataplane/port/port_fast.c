@@ -25,7 +25,7 @@ uint32_t hr_rxq_burst(struct hr_rxq *q, struct rte_mbuf **out, uint32_t max,
 
 	assert(max <= UINT16_MAX);
 	if (__builtin_expect(q->replay != NULL, 0)) {
-		n = hr_replay_burst(q->replay, out, max, now_us);
+		n = hr_capture_burst(q->replay, out, max, now_us);
 	} else {
 		/* Pairs with the release in hr_port_start(): rx_queue is set. */
 		hr_rx_burst rx = atomic_load_explicit(&q->rx, memory_order_acquire);

@@ -22,7 +22,7 @@
 #define HR_PORT_QUEUES_MAX 16
 
 struct rte_mempool;
-struct hr_replay;
+struct hr_capture;
 
 /* DPDK's eth_rx_burst_t. */
 typedef uint16_t (*hr_rx_burst)(void *queue, struct rte_mbuf **out, uint16_t max);
@@ -37,8 +37,8 @@ struct hr_rxq {
 	 */
 	alignas(HR_CACHE_LINE) _Atomic(hr_rx_burst) rx;
 	void *rx_queue;
-	struct hr_replay *replay; /* of a pcap: read instead */
-	uint32_t port;            /* index in config->ports */
+	struct hr_capture *replay; /* of a pcap: read instead */
+	uint32_t port;             /* index in config->ports */
 	bool is_lossless;
 	int fd; /* poll() on it tells of packets; -1 = there is none */
 
@@ -75,7 +75,7 @@ struct hr_port {
 	bool is_plugged;    /* the vdev is made */
 	bool is_configured; /* port_id is ours and must be closed */
 	bool was_down;      /* memif client: at the last look; interrupt thread only */
-	struct hr_replay *replay;
+	struct hr_capture *replay;
 	struct hr_rxq *queues;
 	uint32_t n_queues;
 };

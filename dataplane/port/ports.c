@@ -181,8 +181,8 @@ static int open_device(struct hr_ports *ports, struct hr_port *port, struct hr_e
 
 static int open_replay(struct hr_ports *ports, struct hr_port *port, struct hr_err *err)
 {
-	int r = hr_replay_open(&port->replay, port->config.target,
-			       port->config.pcap_as_fast_as_it_goes, ports->pool, err);
+	int r = hr_capture_open(&port->replay, port->config.target,
+				port->config.pcap_as_fast_as_it_goes, ports->pool, err);
 
 	port->queues[0].replay = port->replay;
 	return r;
@@ -316,7 +316,7 @@ int hr_ports_start(struct hr_ports *ports, struct hr_err *err)
 
 static void close_port(struct hr_port *port)
 {
-	hr_replay_close(port->replay);
+	hr_capture_close(port->replay);
 	if (port->is_configured) {
 		rte_eth_dev_stop(port->port_id);
 		rte_eth_dev_close(port->port_id);
@@ -360,14 +360,14 @@ void hr_ports_read(const struct hr_ports *ports, uint32_t i, struct hr_port_coun
 		out->packets += atomic_load_explicit(&port->queues[q].packets,
 						     memory_order_relaxed);
 	if (port->replay != NULL) {
-		out->is_done = hr_replay_is_done(port->replay);
+		out->is_done = hr_capture_is_done(port->replay);
 		out->is_up = !out->is_done;
-		if (hr_replay_is_news_of_failure(port->replay))
+		if (hr_capture_is_news_of_failure(port->replay))
 			hr_error("port",
 				 "port %s: the file was changed while it was read: "
 				 "found %" PRIu64 " records, expected %" PRIu64,
 				 port->config.device, out->packets,
-				 hr_replay_n_records(port->replay));
+				 hr_capture_n_records(port->replay));
 	} else {
 		port->ops->read(port, out);
 	}

@@ -18,7 +18,7 @@
 #define READ_AHEAD (256u << 10) /* the worker asks the kernel this seldom */
 #define FRAME_MAX UINT16_MAX    /* loopback captures have frames of nearly 64 KiB */
 
-struct hr_replay {
+struct hr_capture {
 	pcap_t *pcap;
 	struct rte_mempool *pool;
 	bool as_fast_as_it_goes;
@@ -136,16 +136,16 @@ static int survey(struct survey *out, const char *path, struct hr_err *err)
 	return 0;
 }
 
-static void end(struct hr_replay *r, bool as_expected)
+static void end(struct hr_capture *r, bool as_expected)
 {
 	r->data = NULL;
 	atomic_store_explicit(&r->has_failed, !as_expected, memory_order_relaxed);
-	/* Pairs with the acquire in hr_replay_is_done(). */
+	/* Pairs with the acquire in hr_capture_is_done(). */
 	atomic_store_explicit(&r->is_done, true, memory_order_release);
 }
 
 /* Take the next record in hand, or end. */
-static void advance(struct hr_replay *r)
+static void advance(struct hr_capture *r)
 {
 	struct pcap_pkthdr *header;
 
@@ -167,11 +167,11 @@ static void advance(struct hr_replay *r)
 			    : 0;
 }
 
-int hr_replay_open(struct hr_replay **out, const char *path, bool as_fast_as_it_goes,
-		   struct rte_mempool *pool, struct hr_err *err)
+int hr_capture_open(struct hr_capture **out, const char *path, bool as_fast_as_it_goes,
+		    struct rte_mempool *pool, struct hr_err *err)
 {
 	struct survey found;
-	struct hr_replay *r;
+	struct hr_capture *r;
 	int status = survey(&found, path, err);
 
 	if (status < 0)
@@ -203,7 +203,7 @@ int hr_replay_open(struct hr_replay **out, const char *path, bool as_fast_as_it_
 	return 0;
 }
 
-void hr_replay_close(struct hr_replay *r)
+void hr_capture_close(struct hr_capture *r)
 {
 	if (r == NULL)
 		return;
@@ -211,23 +211,23 @@ void hr_replay_close(struct hr_replay *r)
 	free(r);
 }
 
-uint64_t hr_replay_n_records(const struct hr_replay *r)
+uint64_t hr_capture_n_records(const struct hr_capture *r)
 {
 	return r->n_records;
 }
 
-bool hr_replay_is_done(const struct hr_replay *r)
+bool hr_capture_is_done(const struct hr_capture *r)
 {
 	/* Pairs with the release in end(). */
 	return atomic_load_explicit(&r->is_done, memory_order_acquire);
 }
 
-bool hr_replay_is_news_of_failure(struct hr_replay *r)
+bool hr_capture_is_news_of_failure(struct hr_capture *r)
 {
 	return atomic_exchange_explicit(&r->has_failed, false, memory_order_relaxed);
 }
 
-uint64_t hr_replay_due_us(const struct hr_replay *r)
+uint64_t hr_capture_due_us(const struct hr_capture *r)
 {
 	if (r->data == NULL)
 		return UINT64_MAX;
@@ -238,7 +238,7 @@ uint64_t hr_replay_due_us(const struct hr_replay *r)
 
 /* Copy the record in hand into a buffer, or a chain of them when it is long.
  * NULL: the buffers are all in use. */
-static struct rte_mbuf *copy(const struct hr_replay *r)
+static struct rte_mbuf *copy(const struct hr_capture *r)
 {
 	struct rte_mbuf *head = rte_pktmbuf_alloc(r->pool), *tail = head;
 	uint32_t at = 0;
@@ -265,14 +265,14 @@ static struct rte_mbuf *copy(const struct hr_replay *r)
 	return NULL;
 }
 
-uint32_t hr_replay_burst(struct hr_replay *r, struct rte_mbuf **out, uint32_t max,
-			 uint64_t now_us)
+uint32_t hr_capture_burst(struct hr_capture *r, struct rte_mbuf **out, uint32_t max,
+			  uint64_t now_us)
 {
 	uint32_t n = 0;
 
 	if (r->first_burst_us == 0)
 		r->first_burst_us = now_us;
-	while (n < max && r->data != NULL && hr_replay_due_us(r) <= now_us) {
+	while (n < max && r->data != NULL && hr_capture_due_us(r) <= now_us) {
 		struct rte_mbuf *m = copy(r);
 
 		if (m == NULL)

@@ -19,7 +19,7 @@ static uint64_t shorten(const struct hr_rxq *q, uint64_t timeout_us, uint64_t no
 
 	if (q->replay == NULL)
 		return timeout_us;
-	due_us = hr_replay_due_us(q->replay);
+	due_us = hr_capture_due_us(q->replay);
 	if (due_us <= now_us)
 		return 0;
 	return due_us - now_us < timeout_us ? due_us - now_us : timeout_us;
