@@ -27,6 +27,7 @@ int hr_fold_new(struct hr_fold **out, const struct hr_data_set *set, uint16_t sh
 	memset(fold, 0, sizeof(*fold));
 	fold->set = *set;
 	fold->shard = shard;
+	fold->shard_fraction = UINT64_MAX / set->n_shards + 1;
 	hr_chain_root(set, shard, &fold->hash);
 	/* Nobody outside knows the key, so nobody can fill one chain of a table. */
 	fold->user_seed = hr_load64(set->hash_key);

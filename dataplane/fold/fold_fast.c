@@ -199,9 +199,15 @@ static void id_make(struct hr_fold *fold, struct hr_str *id)
 		*arena->at++ = digits[--n];
 }
 
+/* toPositive(hash) % S without a division: the fraction of hash / S, in 64 bits,
+ * times S (D. Lemire et al., "Faster remainder by direct computation", 2019; exact
+ * for 32 bits). */
 static inline bool is_ours(const struct hr_fold *fold, uint32_t hash)
 {
-	return (hash & 0x7fffffffu) % fold->set.n_shards == fold->shard;
+	const uint64_t fraction = fold->shard_fraction * (hash & 0x7fffffffu);
+
+	return (uint64_t)((unsigned __int128)fraction * fold->set.n_shards >> 64) ==
+	       fold->shard;
 }
 
 /* A user of another shard is not named: whoever writes the event down would take it
@@ -249,6 +255,24 @@ static void event_take(struct hr_fold *fold, struct batch *b, struct hr_str raw,
 
 /* ---- users ---- */
 
+/* Most are short: eight or four bytes at a time, the last ones overlapping. */
+static inline bool users_equal(struct hr_str a, struct hr_str b)
+{
+	const uint32_t n = a.n;
+
+	if (n != b.n)
+		return false;
+	if (n < 4)
+		return hr_str_equals(a, b);
+	if (n < 8)
+		return hr_load32(a.p) == hr_load32(b.p) &&
+		       hr_load32(a.p + n - 4) == hr_load32(b.p + n - 4);
+	for (uint32_t i = 0; i < n - 8; i += 8)
+		if (hr_load64(a.p + i) != hr_load64(b.p + i))
+			return false;
+	return hr_load64(a.p + n - 8) == hr_load64(b.p + n - 8);
+}
+
 static inline uint32_t slot_of(const struct hr_fold *fold, struct hr_str user)
 {
 	return (uint32_t)XXH3_64bits_withSeed(user.p, user.n, fold->user_seed) &
@@ -280,7 +304,7 @@ static uint32_t user_find(struct hr_out *out, const struct lane *lane)
 		if (row == HR_NO_ROW)
 			return out->slots[at] = user_add(out, lane);
 		if (out->users[row].hash == lane->hash &&
-		    hr_str_equals(out->users[row].user, user))
+		    users_equal(out->users[row].user, user))
 			return row;
 	}
 }
@@ -352,11 +376,19 @@ static uint32_t batch_take(struct hr_fold *fold, struct batch *b, uint32_t max)
 	return n;
 }
 
-static void verdicts_count(struct hr_out *out, uint32_t first)
+/* The lanes are counted, and mostly the whole batch is lanes. */
+static void verdicts_count(struct hr_out *out, const struct batch *b)
 {
-	for (uint32_t i = first; i < out->n_events; i++) {
-		out->verdicts[out->events[i].verdict]++;
-		out->rejects[out->events[i].reject]++;
+	out->verdicts[HR_COUNTED] += b->n_lanes;
+	if (b->n_lanes == out->n_events - b->first)
+		return;
+	for (uint32_t i = b->first; i < out->n_events; i++) {
+		const struct hr_out_event *e = &out->events[i];
+
+		if (e->verdict == HR_COUNTED)
+			continue;
+		out->verdicts[e->verdict]++;
+		out->rejects[e->reject]++;
 	}
 }
 
@@ -395,7 +427,7 @@ static uint32_t batch_fold(struct hr_fold *fold, uint32_t max)
 	rows_prefetch(out, &b);
 	for (uint32_t i = 0; i < b.n_lanes; i++)
 		event_count(out, &b.lanes[i]);
-	verdicts_count(out, b.first);
+	verdicts_count(out, &b);
 	hr_digest_events(&fold->rows, fold->link, out->events + b.first,
 			 out->n_events - b.first);
 	if (b.n_missing == 0)

@@ -56,7 +56,8 @@ struct hr_fold {
 	struct hr_chain_config config;
 	struct hr_fold_totals totals;
 	struct hr_windows windows;
-	uint64_t user_seed; /* of the scratch table: no output depends on it */
+	uint64_t shard_fraction; /* 2^64 / S, rounded up; 0 for S = 1 */
+	uint64_t user_seed;      /* of the scratch table: no output depends on it */
 
 	/* The link in work. */
 	struct hr_link *link;

@@ -17,7 +17,7 @@
 #define LINKS 40
 #define USERS 10000
 #define STREAMS 1000
-#define ROUNDS 5
+#define ROUNDS 20
 #define CLOCK_US 1700000000000000u
 
 static double now_ns(void)
