@@ -4,8 +4,10 @@
  * have logged. */
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "common/murmur2.h"
 #include "tests/unit/fold/chain.h"
 #include "tests/unit/hr_test.h"
 
@@ -263,6 +265,67 @@ static void a_stream_without_room_is_rejected_and_never_counted_twice(void)
 	stop();
 }
 
+static void a_time_of_receipt_beyond_the_year_9999_is_cut(void)
+{
+	struct test_item *it = item(HR_ITEM_EVENT, HR_CODEC_PROTOBUF, 0, 1);
+	const struct hr_out *out;
+
+	start(100, 1);
+	it->received_us = UINT64_MAX;
+	it->events[0].time_ms = ABSENT;
+	out = run(test_chain_add_epoch(&chain, CLOCK_US, it, 1), 1);
+	CU_ASSERT_EQUAL(out->verdicts[HR_COUNTED], 1);
+	CU_ASSERT_EQUAL(out->events[0].event.time_ms, 253402300799999);
+	stop();
+}
+
+#define NAMES 300000
+
+struct name {
+	uint32_t hash, number;
+};
+
+static int by_hash(const void *a, const void *b)
+{
+	const struct name *x = a, *y = b;
+
+	return x->hash < y->hash ? -1 : x->hash > y->hash;
+}
+
+/* Among so many names, some ten pairs share a murmur2. */
+static void users_with_one_hash_are_two_users(void)
+{
+	struct name *names = calloc(NAMES, sizeof(*names));
+	char text[TEXT_BYTES];
+	uint32_t pairs = 0;
+
+	CU_ASSERT_FATAL(names != NULL);
+	for (uint32_t i = 0; i < NAMES; i++) {
+		int n = snprintf(text, sizeof(text), "as long as %08u", i);
+
+		names[i] = (struct name){ hr_murmur2(text, (size_t)n), i };
+	}
+	qsort(names, NAMES, sizeof(*names), by_hash);
+	start(100, 1);
+	for (uint32_t i = 1; i < NAMES; i++) {
+		struct test_item *it;
+
+		if (names[i].hash != names[i - 1].hash)
+			continue;
+		pairs++;
+		it = item(HR_ITEM_EVENT, HR_CODEC_JSON, 0, 4);
+		for (uint32_t e = 0; e < 4; e++)
+			snprintf(it->events[e].user, TEXT_BYTES, "as long as %08u",
+				 names[i - e % 2].number);
+		run(test_chain_add_epoch(&chain, CLOCK_US, it, 1), 9);
+		CU_ASSERT_EQUAL(chain.links[pairs].link.out->n_users, 2);
+		CU_ASSERT_EQUAL(chain.links[pairs].link.out->users[1].n_events, 2);
+	}
+	CU_ASSERT(pairs > 0);
+	free(names);
+	stop();
+}
+
 /* Broken behind the second of three claimed events. */
 static void what_breaks_the_framing_is_one_entry_and_the_rest_is_counted(void)
 {
@@ -502,6 +565,10 @@ int main(void)
 		  a_repeated_datagram_repeats_all_of_its_events_even_in_one_link },
 		{ "a stream without room is rejected and never counted twice",
 		  a_stream_without_room_is_rejected_and_never_counted_twice },
+		{ "a time of receipt beyond the year 9999 is cut",
+		  a_time_of_receipt_beyond_the_year_9999_is_cut },
+		{ "users with one hash are two users",
+		  users_with_one_hash_are_two_users },
 		{ "what breaks the framing is one entry, and the rest is counted",
 		  what_breaks_the_framing_is_one_entry_and_the_rest_is_counted },
 		{ "a claim beyond all bytes costs no memory",
