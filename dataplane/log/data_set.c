@@ -217,8 +217,8 @@ static int agree(const struct hr_data_set *set, const struct hr_config *config,
 			       topic, set->n_shards, config->n_shards);
 	if (set->generation != config->generation)
 		return hr_fail(err, -EINVAL,
-			       "the data set in %s is of generation %u: "
-			       "data_set.generation says %u",
+			       "the data set in %s is of generation %u: this program "
+			       "writes generation %u; use the one that made it",
 			       topic, set->generation, config->generation);
 	return 0;
 }

@@ -583,8 +583,8 @@ static bool keep_config(struct hr_owned *s, struct hr_str body)
 	chain_config_from(&file, c);
 	if (memcmp(file.setting, s->config.setting, sizeof(file.setting)) != 0)
 		hr_warn("log",
-			"shard %u: the chain says epoch.max_events %llu, stream.max "
-			"%llu, stream.max_age %llu us, and that holds; the file says "
+			"shard %u: the chain says epoch.max_events %llu, streams.max "
+			"%llu, streams.max_age %llu us, and that holds; the file says "
 			"%llu, %llu, %llu",
 			s->shard,
 			(unsigned long long)s->config.setting[HR_CHAIN_MAX_EVENTS],
