@@ -6,7 +6,7 @@
  * pace - how often a shard's epoch closes. Each link costs the committer and the broker
  * some CPU, whatever is in it; the least interval between two links of a shard moves
  * between epoch.min_interval and epoch.max_interval so that the committer stays near
- * its share of a core (EXACTLY-ONCE 3.5).
+ * its share of a core.
  *
  * Main thread; twice a second is enough.
  */
