@@ -12,6 +12,7 @@
 #include <libfyaml.h>
 
 #include "common/config_impl.h"
+#include "common/utf8.h"
 
 #define PATH_TEXT 160
 
@@ -628,6 +629,32 @@ static struct fy_diag *new_diag(void)
 	return diag;
 }
 
+/* libfyaml 0.7.12 never comes back from "%" and a byte that is no UTF-8, so such a
+ * text does not get to it. */
+static bool is_utf8(struct hr_config_reading *r, const char *text)
+{
+	const uint8_t *p = (const uint8_t *)text, *end = p + strlen(text);
+	struct hr_place place = { 1, 1 };
+
+	while (p < end) {
+		const size_t left = (size_t)(end - p);
+		const uint32_t n = hr_utf8_bytes(p, left < 4 ? (uint32_t)left : 4);
+
+		if (n == 0) {
+			hr_config_problem(r, place,
+					  "found the byte 0x%02x, which is no UTF-8 "
+					  "here, expected UTF-8; save the file as that",
+					  *p);
+			return false;
+		}
+		place.column++;
+		if (*p == '\n')
+			place = (struct hr_place){ place.line + 1, 1 };
+		p += n;
+	}
+	return true;
+}
+
 static void parse(struct hr_config_reading *r, const char *text)
 {
 	struct fy_parse_cfg cfg = { .flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG |
@@ -709,7 +736,8 @@ uint32_t hr_config_check_text(struct hr_config *out, const char *path, const cha
 	folder_of(path, r->folder);
 	hr_config_defaults(out);
 	(void)snprintf(out->path, sizeof(out->path), "%s", path);
-	parse(r, text);
+	if (is_utf8(r, text))
+		parse(r, text);
 	if (r->is_yaml)
 		hr_config_rules(r);
 	n = r->n_problems;

@@ -17,7 +17,14 @@
 #include <stdint.h>
 
 #include "common/bytes.h"
+#include "common/utf8.h"
 #include "dataplane/beacon/event.h"
+
+/* Where nothing is, p may be NULL, and NULL has no end to be calculated. */
+static inline const uint8_t *bytes_end(const uint8_t *p, uint32_t n)
+{
+	return n == 0 ? p : p + n;
+}
 
 #define WORD_ONES 0x0101010101010101u
 #define WORD_HIGHS 0x8080808080808080u
@@ -93,10 +100,6 @@ static inline bool text_is_plain_before(struct hr_str s, const uint8_t *end)
 	odd = ~(uint32_t)_mm256_movemask_epi8(plain);
 	return _bzhi_u32(odd, s.n) == 0;
 }
-
-/* The bytes of the UTF-8 character at p as Unicode 15, table 3-7 allows them (no
- * overlong forms, no surrogates, at most U+10FFFF), or 0. left is at least 1. */
-uint32_t hr_utf8_bytes(const uint8_t *p, uint32_t left);
 
 /* HR_REJECT_NONE, _UTF8, or _CONTROL (UTF-8 with control characters: below U+0020,
  * and U+007F). */

@@ -396,6 +396,7 @@ static const struct {
 	{ "- 1", "1:3: the file: found a list, expected sections" },
 	{ "a: b\n  c: [", ":4: found what is no YAML" },
 	{ "log: {", "found what is no YAML" },
+	{ "a: b\n%\x99", ":2:2: found the byte 0x99" },
 	{ LEAST "---\nlog: {}", "found a second document behind ---" },
 };
 
