@@ -576,7 +576,7 @@ static int check_event(const struct headrace_event *ev)
 	return HEADRACE_OK;
 }
 
-/* ---- protobuf: sdk/proto/headrace.proto, fields in the order of their numbers ---- */
+/* ---- protobuf: docs/headrace.proto, fields in the order of their numbers ---- */
 
 #define FIELD(number, type) ((uint8_t)((number) << 3 | (type)))
 #define VARINT 0
