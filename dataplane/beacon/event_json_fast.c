@@ -250,7 +250,7 @@ enum hr_reject hr_event_parse_json(struct hr_event *out, struct hr_arena *arena,
 				   const uint8_t *bytes, uint32_t n,
 				   int64_t received_ms)
 {
-	struct json j = { bytes, bytes + n };
+	struct json j = { bytes, bytes_end(bytes, n) };
 	uint32_t seen = 0;
 	bool more;
 
@@ -279,7 +279,7 @@ enum hr_reject hr_event_parse_json(struct hr_event *out, struct hr_arena *arena,
 
 struct hr_str hr_event_peek_user(struct hr_arena *arena, struct hr_str json_event)
 {
-	struct json j = { json_event.p, json_event.p + json_event.n };
+	struct json j = { json_event.p, bytes_end(json_event.p, json_event.n) };
 	struct hr_str user = { NULL, 0 };
 	bool more = json_take(&j, '{');
 

@@ -161,11 +161,16 @@ static inline enum hr_reject judge_integer(enum meaning meaning, int64_t v)
 	return meaning == MEANS_NOTHING ? HR_REJECT_NONE : HR_REJECT_FIELD_TYPE;
 }
 
+static inline bool is_number(struct hr_str s)
+{
+	bool is_integer;
+
+	return hr_number_end(s.p, s.p + s.n, &is_integer) == s.p + s.n;
+}
+
 static inline enum hr_reject judge_value(struct reading *r, const struct raw_pair *pair)
 {
 	const enum meaning meaning = key_meaning(pair->key);
-	const uint8_t *end = pair->text.p + pair->text.n;
-	bool is_integer;
 	enum hr_reject verdict;
 
 	switch (pair->form) {
@@ -178,7 +183,7 @@ static inline enum hr_reject judge_value(struct reading *r, const struct raw_pai
 	case HR_PAIR_NUMBER:
 		if (pair->is_integer)
 			return judge_integer(meaning, pair->integer);
-		if (hr_number_end(pair->text.p, end, &is_integer) != end)
+		if (!is_number(pair->text))
 			return HR_REJECT_NUMBER;
 		return event_see_number(meaning, pair->text);
 	default:
@@ -250,7 +255,7 @@ enum hr_reject hr_event_parse_protobuf(struct hr_event *out, struct hr_arena *ar
 	event_clear(out, HR_CODEC_PROTOBUF, received_ms);
 	r.ev = out;
 	r.c.at = bytes;
-	r.c.end = bytes + n;
+	r.c.end = bytes_end(bytes, n);
 	r.seen = 0;
 	r.keys.n = 0;
 	r.keys.filter = 0;

@@ -64,7 +64,7 @@ const uint8_t *hr_brackets_end(const uint8_t *at, const uint8_t *end)
 void hr_frames_init(struct hr_frames *f, uint8_t codec, struct hr_str payload,
 		    bool allow_array)
 {
-	struct json j = { payload.p, payload.p + payload.n };
+	struct json j = { payload.p, bytes_end(payload.p, payload.n) };
 
 	f->at = j.at;
 	f->end = j.end;

@@ -109,7 +109,7 @@ static bool take_gap(struct json *j)
 /* One object, which may go over several lines, or several, each on its own. */
 static enum hr_drop find_in_lines(struct splitting *s, struct hr_str payload)
 {
-	struct json j = { payload.p, payload.p + payload.n };
+	struct json j = { payload.p, bytes_end(payload.p, payload.n) };
 
 	json_space(&j);
 	while (j.at < j.end) {
@@ -168,7 +168,7 @@ enum hr_drop hr_beacon_split(const struct hr_beacon_rules *rules,
 			     const uint8_t *payload, uint32_t n, struct hr_split *out)
 {
 	const struct hr_str all = { payload, n };
-	struct json j = { payload, payload + n };
+	struct json j = { payload, bytes_end(payload, n) };
 	struct splitting s;
 	enum hr_drop drop;
 

@@ -135,10 +135,14 @@ static inline bool take_zone(struct reader *r, int32_t *minutes)
 
 bool hr_time_parse(struct hr_str text, int64_t *ms)
 {
-	struct reader r = { text.p, text.p + text.n };
+	struct reader r;
 	int64_t days;
 	int32_t of_day, zone;
 
+	if (text.n == 0)
+		return false;
+	r.at = text.p;
+	r.end = text.p + text.n;
 	if (!take_date(&r, &days) || (!take_one_of(&r, 'T', 't') && !take(&r, ' ')) ||
 	    !take_clock(&r, &of_day) || !take_zone(&r, &zone) || r.at != r.end)
 		return false;
