@@ -11,6 +11,7 @@
 #define METADATA_MS 10000
 #define SILENCE_US 30000000u /* without a record or an end, where some are due */
 #define POLL_MS 100
+#define AT_ONCE 8
 
 struct hr_topic {
 	struct hr_kafka *client;
@@ -19,6 +20,7 @@ struct hr_topic {
 	uint32_t n_partitions, n_started;
 	uint32_t n_at_end;
 	bool *is_at_end;
+	bool *was_at_end; /* once: another partition was begun for it */
 };
 
 static int count_partitions(struct hr_topic *topic, const char *name,
@@ -43,19 +45,30 @@ static int count_partitions(struct hr_topic *topic, const char *name,
 	return r;
 }
 
+static int start_next(struct hr_topic *topic, struct hr_err *err)
+{
+	if (rd_kafka_consume_start_queue(topic->rkt, (int32_t)topic->n_started,
+					 RD_KAFKA_OFFSET_BEGINNING, topic->queue) < 0)
+		return hr_fail(err, -EIO, "topic %s: %s",
+			       rd_kafka_topic_name(topic->rkt),
+			       rd_kafka_err2str(rd_kafka_last_error()));
+	topic->n_started++;
+	return 0;
+}
+
 static int start(struct hr_topic *topic, struct hr_err *err)
 {
 	topic->queue = rd_kafka_queue_new(hr_kafka_handle(topic->client));
 	topic->is_at_end = calloc(topic->n_partitions + 1, sizeof(bool));
-	if (topic->is_at_end == NULL)
+	topic->was_at_end = calloc(topic->n_partitions + 1, sizeof(bool));
+	if (topic->is_at_end == NULL || topic->was_at_end == NULL)
 		return hr_fail(err, -ENOMEM, "no memory for partitions");
-	for (; topic->n_started < topic->n_partitions; topic->n_started++)
-		if (rd_kafka_consume_start_queue(topic->rkt, (int32_t)topic->n_started,
-						 RD_KAFKA_OFFSET_BEGINNING,
-						 topic->queue) < 0)
-			return hr_fail(err, -EIO, "topic %s: %s",
-				       rd_kafka_topic_name(topic->rkt),
-				       rd_kafka_err2str(rd_kafka_last_error()));
+	while (topic->n_started < AT_ONCE && topic->n_started < topic->n_partitions) {
+		int r = start_next(topic, err);
+
+		if (r < 0)
+			return r;
+	}
 	return 0;
 }
 
@@ -66,7 +79,9 @@ int hr_topic_open(struct hr_topic **out, const struct hr_config *config,
 		{ "enable.partition.eof", "true" },
 		{ "isolation.level",
 		  is_committed ? "read_committed" : "read_uncommitted" },
-		{ "queued.max.messages.kbytes", "65536" },
+		/* Read ahead of each partition. A full queue costs librdkafka a second
+		 * of rest, so rather few partitions at once than little of each. */
+		{ "queued.max.messages.kbytes", "16384" },
 	};
 	const struct hr_kafka_conf conf = {
 		.config = config,
@@ -111,6 +126,7 @@ void hr_topic_close(struct hr_topic *topic)
 		rd_kafka_topic_destroy(topic->rkt);
 	hr_kafka_put(topic->client);
 	free(topic->is_at_end);
+	free(topic->was_at_end);
 	free(topic);
 }
 
@@ -128,6 +144,17 @@ static void at_end(struct hr_topic *topic, int32_t partition, bool is_at_end)
 	*was = is_at_end;
 }
 
+/* Whoever comes to its end for the first time makes room for the next one. */
+static int came_to_end(struct hr_topic *topic, int32_t partition, struct hr_err *err)
+{
+	const bool was = topic->was_at_end[partition];
+
+	at_end(topic, partition, true);
+	topic->was_at_end[partition] = true;
+	return !was && topic->n_started < topic->n_partitions ? start_next(topic, err)
+							      : 0;
+}
+
 /* 1: a record; 0: something else; or an error. */
 static int take_message(struct hr_topic *topic, const rd_kafka_message_t *m,
 			hr_topic_take take, void *arg, struct hr_err *err)
@@ -138,8 +165,7 @@ static int take_message(struct hr_topic *topic, const rd_kafka_message_t *m,
 		take(arg, m);
 		return 1;
 	case RD_KAFKA_RESP_ERR__PARTITION_EOF:
-		at_end(topic, m->partition, true);
-		return 0;
+		return came_to_end(topic, m->partition, err);
 	case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
 	case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
 		return hr_fail(err, -EIO, "topic %s: %s",

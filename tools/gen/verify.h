@@ -43,6 +43,8 @@ struct hr_verify {
 
 	/* As found. */
 	struct hr_findings findings;
+	char *told; /* what they say, word for word */
+	size_t told_bytes;
 	struct hr_known known;
 	struct hr_data_set set;
 	struct hr_check_log check_log;
@@ -60,7 +62,7 @@ struct hr_verify {
 };
 
 /* Finds the data set, reads the log until everything sent is in it, or until nothing
- * came for settle_us, or until waiting ends. */
+ * came for settle_us (where some may be missing), or until waiting ends. */
 int hr_verify_log(struct hr_verify *v, struct hr_err *err);
 /* Reads on. Returns 0; is_behind says whether there were further events. */
 int hr_verify_log_again(struct hr_verify *v, struct hr_err *err);

@@ -119,7 +119,7 @@ int hr_verify_log(struct hr_verify *v, struct hr_err *err)
 		if (v->n_links != before)
 			moved_us = hr_mono_us();
 		if (v->known.n_logged == v->known.n_events || now >= v->until_us ||
-		    now - moved_us >= v->settle_us)
+		    (!v->demands_zero_refusals && now - moved_us >= v->settle_us))
 			break;
 	}
 	return r;

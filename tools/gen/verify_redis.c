@@ -74,7 +74,7 @@ static int await_end(struct hr_verify *v, struct hr_redis *redis, struct hr_err 
 
 		if (r == 0)
 			r = are_at_end(v, redis, is_last, &are, err);
-		if (r < 0 || are || is_last)
+		if (r < 0 || are || is_last || v->is_behind)
 			return r;
 		poll(NULL, 0, LOOK_MS);
 	}
@@ -303,7 +303,7 @@ int hr_verify_redis(struct hr_verify *v, struct hr_err *err)
 			  v->config.recommendations_max, err);
 	if (r == 0)
 		r = await_end(v, redis, err);
-	if (r == 0)
+	if (r == 0 && !v->is_behind)
 		r = check_all(v, redis, &model, err);
 	v->tallies[HR_AT_REDIS].was_done = r == 0;
 	hr_model_fini(&model);
