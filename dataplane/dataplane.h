@@ -6,8 +6,8 @@
  * dataplane - all rooms of the packet process, made in the order in which each needs
  * the ones before it, and taken down in the reverse order. Main thread.
  *
- *   stats, control ─▶ data set (waits for Kafka) ─▶ EAL, ports ─▶ pool, feed, intakes
- *   ─▶ owner ─▶ views ─▶ workers
+ *   stats ─▶ data set (waits for Kafka) ─▶ keys ─▶ EAL ─▶ epoch pool, rings, feed
+ *   ─▶ ports ─▶ owner ─▶ workers made ─▶ views ─▶ ports start ─▶ workers run
  */
 
 #include <pthread.h>
@@ -108,8 +108,8 @@ int hr_dataplane_round(struct hr_dataplane *d, struct hr_err *err);
 /* Write everything out within stop_drain_ms and free all. */
 enum hr_exit hr_dataplane_end(struct hr_dataplane *d);
 
-/* Ready: every shard takes epochs, every view is up. Else up to max sentences into
- * tell. */
+/* Ready: every shard takes epochs, every view is up. Else a sentence for each reason
+ * into tell. */
 typedef void (*hr_reason_tell)(void *ctx, const char *sentence);
 bool hr_dataplane_is_ready(const struct hr_dataplane *d, hr_reason_tell tell,
 			   void *ctx);

@@ -3,7 +3,7 @@
 #define HR_REDIS_TICK_H
 
 /*
- * redis_tick - what a run of links does to the keys of docs' contract, once per touched
+ * redis_tick - what a run of links does to the keys of docs/redis.md, once per touched
  * key: links are added, what must be known is asked, the absolute values are written.
  *
  *   add(link)... ─▶ ask ⇄ answer (until nothing is missing) ─▶ write ─▶ next tick
