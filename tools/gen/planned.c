@@ -128,6 +128,29 @@ uint32_t hr_category_of(uint32_t product, uint32_t n_categories)
 	return hr_below((uint32_t)hr_mix(product ^ 0xca7e607a00000000u), n_categories);
 }
 
+static bool is_among(const uint32_t *numbers, uint32_t n, uint32_t number)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (numbers[i] == number)
+			return true;
+	return false;
+}
+
+uint32_t hr_similar_to(uint32_t product, uint32_t n_products, uint32_t k,
+		       uint32_t out[HR_SIMILAR_MAX])
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < k; i++) {
+		const uint32_t other = hr_below(
+			(uint32_t)hr_mix((uint64_t)product << 8 | i), n_products);
+
+		if (other != product && !is_among(out, n, other))
+			out[n++] = other;
+	}
+	return n;
+}
+
 /* The next free bytes of the event's own text, and taking what was written. */
 static char *room(struct hr_planned *out)
 {

@@ -77,6 +77,11 @@ uint32_t hr_product_name(uint32_t product, char out[HR_PRODUCT_NAME]);
 uint32_t hr_category_name(uint32_t category, char out[HR_CATEGORY_NAME]);
 uint32_t hr_category_of(uint32_t product, uint32_t n_categories);
 
+/* The shop's products similar to one: up to k others, each once; returns how many. */
+#define HR_SIMILAR_MAX 100
+uint32_t hr_similar_to(uint32_t product, uint32_t n_products, uint32_t k,
+		       uint32_t out[HR_SIMILAR_MAX]);
+
 /*
  * The number of the plan's event whose id stands in these bytes, whatever codec;
  * the first such id. Returns false where there is none.

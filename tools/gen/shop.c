@@ -24,8 +24,6 @@ static const char help[] = "usage: headrace-gen shop --redis HOST:PORT [options]
 			   "where two choices fall\n"
 			   "                  on the same one)\n";
 
-#define SIMILAR_MAX 100u
-
 struct request {
 	const char *redis;
 	uint64_t products, categories, similar;
@@ -60,7 +58,7 @@ static int read_options(struct request *rq, int argc, char **argv, struct hr_err
 					  HR_PLAN_CATEGORIES_MAX, &rq->categories, err);
 			break;
 		case 's':
-			r = hr_gen_number("similar", optarg, 0, SIMILAR_MAX,
+			r = hr_gen_number("similar", optarg, 0, HR_SIMILAR_MAX,
 					  &rq->similar, err);
 			break;
 		case 'h':
@@ -109,9 +107,9 @@ static int put_product(struct hr_redis *redis, const struct request *rq, uint32_
 static int put_similar(struct hr_redis *redis, const struct request *rq, uint32_t p,
 		       struct hr_err *err)
 {
-	char name[HR_PRODUCT_NAME], key[64], members[SIMILAR_MAX][HR_PRODUCT_NAME];
-	struct hr_str words[2 + SIMILAR_MAX];
-	uint32_t n = 2;
+	char name[HR_PRODUCT_NAME], key[64], members[HR_SIMILAR_MAX][HR_PRODUCT_NAME];
+	struct hr_str words[2 + HR_SIMILAR_MAX];
+	uint32_t others[HR_SIMILAR_MAX], n_others, n = 2;
 	int r;
 
 	words[1] = (struct hr_str){ (const uint8_t *)key,
@@ -120,13 +118,10 @@ static int put_similar(struct hr_redis *redis, const struct request *rq, uint32_
 					    (int)hr_product_name(p, name), name) };
 	words[0] = HR_STR("DEL");
 	r = hr_redis_put(redis, words, 2, err);
-	for (uint32_t k = 0; k < rq->similar; k++) {
-		const uint32_t other = hr_below((uint32_t)hr_mix((uint64_t)p << 8 | k),
-						(uint32_t)rq->products);
-
-		if (other == p)
-			continue;
-		words[n].n = hr_product_name(other, members[k]);
+	n_others =
+		hr_similar_to(p, (uint32_t)rq->products, (uint32_t)rq->similar, others);
+	for (uint32_t k = 0; k < n_others; k++) {
+		words[n].n = hr_product_name(others[k], members[k]);
 		words[n++].p = (const uint8_t *)members[k];
 	}
 	words[0] = HR_STR("SADD");

@@ -28,6 +28,9 @@ static const char help[] =
 	"  --status FILE        `headracectl status --json`, for what was refused; "
 	"again\n"
 	"                       for each process\n"
+	"  --similar K          the shop was made with this, and nobody changed it; "
+	"without\n"
+	"                       it the sets in Redis are taken as they are\n"
 	"  --check              nothing may be refused or missing\n"
 	"  --others             others sent to this appliance too: what is of no plan "
 	"is\n"
@@ -78,6 +81,15 @@ static int take_skip(struct hr_verify *v, const char *what, struct hr_err *err)
 	return 0;
 }
 
+static int take_similar(struct hr_verify *v, const char *text, struct hr_err *err)
+{
+	uint64_t k = 0;
+	int r = hr_gen_number("similar", text, 0, HR_SIMILAR_MAX, &k, err);
+
+	v->similar = (uint32_t)k;
+	return r;
+}
+
 static int take(struct request *rq, struct hr_verify *v, int option, const char *value,
 		struct hr_err *err)
 {
@@ -102,6 +114,8 @@ static int take(struct request *rq, struct hr_verify *v, int option, const char 
 				       HR_VERIFY_STATUS_MAX);
 		v->status_paths[v->n_status++] = value;
 		return 0;
+	case 'm':
+		return take_similar(v, value, err);
 	case 'k':
 		v->demands_zero_refusals = true;
 		return 0;
@@ -164,6 +178,7 @@ static int read_options(struct request *rq, struct hr_verify *v, int argc, char 
 		{ "topic-prefix", required_argument, NULL, 't' },
 		{ "redis", required_argument, NULL, 'r' },
 		{ "status", required_argument, NULL, 's' },
+		{ "similar", required_argument, NULL, 'm' },
 		{ "check", no_argument, NULL, 'k' },
 		{ "others", no_argument, NULL, 'o' },
 		{ "wait", required_argument, NULL, 'w' },
@@ -373,6 +388,7 @@ int hr_gen_verify(int argc, char **argv)
 
 	if (v == NULL)
 		return HR_GEN_WRONG;
+	v->similar = UINT32_MAX;
 	v->wait_us = 30000000;
 	v->settle_us = 10000000;
 	r = read_options(&rq, v, argc, argv, &err);

@@ -38,6 +38,7 @@ struct hr_verify {
 	uint32_t n_status;
 	bool demands_zero_refusals; /* --check */
 	bool takes_others;          /* --others */
+	uint32_t similar;           /* --similar; UINT32_MAX: whatever the shop says */
 	bool skips_topics, skips_redis;
 	uint64_t wait_us, settle_us;
 

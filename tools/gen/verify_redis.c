@@ -94,8 +94,37 @@ static int ask_similar(struct hr_redis *redis, uint32_t product, struct hr_err *
 	return hr_redis_add(redis, words, 2, err);
 }
 
-static int take_similar(struct hr_redis *redis, struct hr_model *model,
-			uint32_t product, struct hr_err *err)
+static bool has_member(const redisReply *set, struct hr_str member)
+{
+	for (size_t i = 0; i < set->elements; i++)
+		if (hr_str_equals(text_of(set->element[i]), member))
+			return true;
+	return false;
+}
+
+/* Is the set the one that `headrace-gen shop --similar K` made? */
+static void check_shop(struct hr_verify *v, uint32_t product, const redisReply *set)
+{
+	uint32_t others[HR_SIMILAR_MAX];
+	const uint32_t n =
+		hr_similar_to(product, v->known.n_products, v->similar, others);
+	bool is_right = set->elements == n;
+
+	for (uint32_t i = 0; i < n && is_right; i++) {
+		char name[HR_PRODUCT_NAME];
+
+		is_right = has_member(
+			set, text(name, (int)hr_product_name(others[i], name)));
+	}
+	if (!is_right)
+		hr_finding(&v->findings, HR_AT_REDIS, HR_DIFFERENT,
+			   "product:product_%u:similar: not as `shop --products %u "
+			   "--similar %u` makes it",
+			   product, v->known.n_products, v->similar);
+}
+
+static int take_similar(struct hr_verify *v, struct hr_redis *redis,
+			struct hr_model *model, uint32_t product, struct hr_err *err)
 {
 	struct hr_str members[1024];
 	redisReply *answer;
@@ -110,11 +139,14 @@ static int take_similar(struct hr_redis *redis, struct hr_model *model,
 		r = hr_fail(err, -E2BIG, "a product has more than 1,024 similar ones");
 	else
 		r = hr_model_similar(model, product, members, n, err);
+	if (v->similar != UINT32_MAX)
+		check_shop(v, product, answer);
 	freeReplyObject(answer);
 	return r;
 }
 
-static int read_shop(struct hr_redis *redis, struct hr_model *model, struct hr_err *err)
+static int read_shop(struct hr_verify *v, struct hr_redis *redis,
+		     struct hr_model *model, struct hr_err *err)
 {
 	const uint32_t n = model->known->n_products;
 	int r = 0;
@@ -126,7 +158,7 @@ static int read_shop(struct hr_redis *redis, struct hr_model *model, struct hr_e
 		for (uint32_t p = from; p < to && r == 0; p++)
 			r = ask_similar(redis, p, err);
 		for (uint32_t p = from; p < to && r == 0; p++)
-			r = take_similar(redis, model, p, err);
+			r = take_similar(v, redis, model, p, err);
 	}
 	return r;
 }
@@ -248,7 +280,7 @@ static int check_all(struct hr_verify *v, struct hr_redis *redis,
 		     struct hr_model *model, struct hr_err *err)
 {
 	struct hr_check_redis check;
-	int r = read_shop(redis, model, err);
+	int r = read_shop(v, redis, model, err);
 
 	if (r < 0)
 		return r;
