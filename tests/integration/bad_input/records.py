@@ -8,6 +8,7 @@ from kafka_probe import NotReady, Reader, ask, string
 API_FETCH = 1
 MOST = 512 << 10
 CONTROL, COMPRESSED = 0x20, 0x07
+ABORT = 0  # type of a control record
 
 
 def varint(r):
@@ -42,13 +43,11 @@ def record(r):
     return key, value, headers
 
 
-def batches(raw):
-    """(offset behind it, its records); the last may be cut and is then left out."""
-    at = 0
-    while len(raw) - at >= 61:
-        offset, length = struct.unpack_from(">qi", raw, at)
-        if at + 12 + length > len(raw):
-            return
+class Batch:
+    """offset, behind: of its first record and of what follows its last."""
+
+    def __init__(self, raw, at, length):
+        self.offset, = struct.unpack_from(">q", raw, at)
         r = Reader(raw[at + 16:at + 12 + length])
         if r.number("b") != 2:
             raise NotReady("a batch that is not of magic 2")
@@ -56,15 +55,30 @@ def batches(raw):
         attributes = r.number("h")
         if attributes & COMPRESSED:
             raise NotReady("a compressed batch: topics.compression must be none")
-        behind = offset + r.number("i") + 1
-        r.at += 8 + 8 + 8 + 2 + 4
-        count = r.number("i")
-        yield behind, [] if attributes & CONTROL else [record(r) for _ in range(count)]
+        self.is_control = bool(attributes & CONTROL)
+        self.behind = self.offset + r.number("i") + 1
+        r.at += 8 + 8  # first and last time
+        self.producer = r.number("q")
+        r.at += 2 + 4  # its epoch, first sequence
+        self.records = [record(r) for _ in range(r.number("i"))]
+
+    def ends_in_abort(self):
+        return self.is_control and struct.unpack(">hh", self.records[0][0])[1] == ABORT
+
+
+def batches(raw):
+    """The last may be cut and is then left out."""
+    at = 0
+    while len(raw) - at >= 61:
+        length, = struct.unpack_from(">i", raw, at + 8)
+        if at + 12 + length > len(raw):
+            return
+        yield Batch(raw, at, length)
         at += 12 + length
 
 
 def fetch(host, port, topic, partition, offset):
-    """(end of what is committed, raw batches) from this offset."""
+    """(end of what is decided, aborted transactions, raw batches) from this offset."""
     # v4: replica, wait ms, least and most bytes, read_committed, one topic
     body = struct.pack(">iiiibi", -1, 100, 1, MOST, 1, 1) + string(topic)
     body += struct.pack(">iiqi", 1, partition, offset, MOST)  # one partition
@@ -79,9 +93,24 @@ def fetch(host, port, topic, partition, offset):
         raise NotReady(f"{topic} {partition}: error {error}")
     answer.number("q")  # high watermark
     stable = answer.number("q")
-    if answer.number("i") > 0:
-        raise NotReady(f"{topic} {partition}: has aborted transactions")
-    return stable, data(answer, answer.number("i"))
+    aborted = [(answer.number("q"), answer.number("q"))
+               for _ in range(answer.number("i"))]  # producer, first offset
+    return stable, aborted, data(answer, answer.number("i"))
+
+
+def committed(raw, aborted):
+    """(offset behind the batch, its records); those of an aborted transaction are not
+    there. A producer's transaction goes to its marker."""
+    begun = set()
+    for batch in batches(raw):
+        begun |= {p for p, first in aborted
+                  if p == batch.producer and first <= batch.offset}
+        if batch.ends_in_abort():
+            begun.discard(batch.producer)
+            aborted = [(p, first) for p, first in aborted
+                       if p != batch.producer or first > batch.offset]
+        is_there = not batch.is_control and batch.producer not in begun
+        yield batch.behind, batch.records if is_there else []
 
 
 def read_topic(host, port, topic, partitions):
@@ -89,9 +118,9 @@ def read_topic(host, port, topic, partitions):
     for partition in range(partitions):
         offset, stable = 0, 1
         while offset < stable:
-            stable, raw = fetch(host, port, topic, partition, offset)
             before = offset
-            for offset, found in batches(raw):
+            stable, aborted, raw = fetch(host, port, topic, partition, offset)
+            for offset, found in committed(raw, aborted):
                 for key, value, headers in found:
                     yield partition, key, value, headers
             if offset == before and offset < stable:
