@@ -89,9 +89,13 @@ static void tell_progress(struct hr_view *v)
  * brings something over. */
 static bool is_full(const struct hr_view *v)
 {
-	uint32_t shift = v->n_failures < 8 ? v->n_failures : 8;
+	size_t bytes = v->conf.config->redis_tick_bytes;
 
-	return v->tick.bytes >= v->conf.config->redis_tick_bytes >> shift ||
+	if (v->n_failures > 0)
+		bytes >>= v->n_failures < 8 ? v->n_failures : 8;
+	else if (v->is_behind)
+		bytes *= HR_REDIS_BEHIND_TIMES;
+	return v->tick.bytes >= bytes ||
 	       v->tick.held_bytes >= HR_REDIS_TICK_HELD_BYTES ||
 	       v->tick.n_links >= HR_REDIS_TICK_LINKS;
 }
@@ -140,6 +144,7 @@ int hr_redis_gather(struct hr_view *v, struct hr_err *err)
 {
 	bool is_more = true;
 
+	v->is_behind = !v->took_all;
 	v->took_all = true;
 	while (is_more) {
 		is_more = false;

@@ -144,21 +144,21 @@ static int receive(struct hr_redis_conn *c)
 	return (int)n;
 }
 
-int hr_redis_conn_send(struct hr_redis_conn *c, const struct hr_resp *commands,
+int hr_redis_conn_send(struct hr_redis_conn *c, struct hr_resp *commands,
 		       struct hr_err *err)
 {
-	size_t sent = 0;
 	int r = 0;
 
 	if (commands->failed)
 		return fail(c, -ENOMEM, err);
 	c->progress_us = hr_mono_us();
-	while (r >= 0 && sent < commands->n) {
-		ssize_t n = send(c->context->fd, commands->p + sent, commands->n - sent,
+	while (r >= 0 && commands->n_sent < commands->n) {
+		ssize_t n = send(c->context->fd, commands->p + commands->n_sent,
+				 commands->n - commands->n_sent,
 				 MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n > 0) {
-			sent += (size_t)n;
+			commands->n_sent += (size_t)n;
 			c->progress_us = hr_mono_us();
 		} else if (errno == EAGAIN) {
 			r = wait_in_time(c, POLLOUT | POLLIN);

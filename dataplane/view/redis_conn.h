@@ -39,7 +39,8 @@ void hr_redis_conn_fini(struct hr_redis_conn *c);
 int hr_redis_conn_open(struct hr_redis_conn *c, const char *host, uint16_t port,
 		       struct hr_err *err);
 void hr_redis_conn_close(struct hr_redis_conn *c);
-int hr_redis_conn_send(struct hr_redis_conn *c, const struct hr_resp *commands,
+/* What was appended since the last call, or since the buffer was emptied. */
+int hr_redis_conn_send(struct hr_redis_conn *c, struct hr_resp *commands,
 		       struct hr_err *err);
 /* The next reply, errors of commands included; the caller frees it. */
 int hr_redis_conn_reply(struct hr_redis_conn *c, redisReply **out, struct hr_err *err);

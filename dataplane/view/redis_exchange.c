@@ -11,6 +11,8 @@
 #include "dataplane/view/redis_impl.h"
 #include "dataplane/view/redis_info.h"
 
+#define EARLY_BYTES 32768u
+
 int hr_redis_expect(struct hr_view *v, redisReply **out, struct hr_err *err)
 {
 	int r = hr_redis_conn_reply(&v->conn, out, err);
@@ -313,6 +315,10 @@ int hr_redis_exchange(struct hr_view *v, struct hr_err *err)
 	struct sent sent;
 	int n_reads, r = put_transaction(v, &sent, err);
 
+	/* A large one goes out at once: Redis is busy with it while the next tick is
+	 * gathered here. A small one waits for the rest: one write. */
+	if (r == 0 && v->out.n >= EARLY_BYTES)
+		r = hr_redis_conn_send(&v->conn, &v->out, err);
 	if (r == 0)
 		r = hr_redis_gather(v, err);
 	if (r < 0)

@@ -26,7 +26,9 @@
 #include "dataplane/view/redis_tick.h"
 #include "dataplane/view/view.h"
 
-#define HR_REDIS_CACHE_BYTES (64u << 20)
+#define HR_REDIS_CACHE_BYTES (128u << 20)
+/* Behind, a tick takes so many times redis.tick_bytes: more events share a command. */
+#define HR_REDIS_BEHIND_TIMES 4u
 #define HR_REDIS_TIMEOUT_MS 10000u
 #define HR_REDIS_AUDIT_US 1000000u
 /* What a tick holds at most besides redis.tick_bytes: links without users cost
@@ -64,6 +66,7 @@ struct hr_view {
 	struct hr_resp out;
 	bool is_synced; /* positions are watched and known */
 	bool took_all;  /* at the last look nothing was left behind the open tick */
+	bool is_behind; /* at the look before, something was */
 	bool is_dead;   /* data without its position: nothing may be written any more */
 	uint64_t next_tick_us, next_audit_us;
 	uint64_t started_wall_us;

@@ -89,9 +89,12 @@ static int ask_cells(struct hr_redis_tick *t, struct hr_resp *b, enum read_kind 
 	struct hr_redis_read *r = NULL;
 	uint32_t first = t->n_asked;
 
-	for (struct hr_redis_cell *c = touched; c != NULL; c = c->next_touched)
+	for (struct hr_redis_cell *c = touched; c != NULL; c = c->next_touched) {
+		if (c->owner->is_complete)
+			c->is_known = true;
 		if (!c->is_known && hr_redis_tick_note(t, c) < 0)
 			return -ENOMEM;
+	}
 	if (t->n_asked == first)
 		return 0;
 	r = new_read(t, kind, touched->owner);
@@ -117,6 +120,10 @@ static int ask_trimmed(struct hr_redis_tick *t, struct hr_resp *b,
 	if (user->members == NULL || user->is_trim_known ||
 	    (user->is_known && user->period >= user->tick_period))
 		return 0;
+	if (user->is_complete && user->n_present <= t->conf.recommendations_max) {
+		user->is_trim_known = true;
+		return 0;
+	}
 	r = new_read(t, READ_TRIMMED, user);
 	if (r == NULL)
 		return -ENOMEM;
@@ -264,6 +271,8 @@ static void take_state(struct hr_redis_tick *t, const struct hr_redis_read *r,
 	if (reply->type == REDIS_REPLY_STRING &&
 	    !hr_redis_state_parse(r->user, reply->str, reply->len))
 		damaged_value(t, r, "what this view writes", reply->str, reply->len);
+	/* Positions are watched: who has no state has nothing of ours. */
+	r->user->is_complete = reply->type == REDIS_REPLY_NIL;
 	r->user->is_known = true;
 }
 
@@ -314,6 +323,7 @@ static int take_trimmed(struct hr_redis_tick *t, const struct hr_redis_read *r,
 
 		if (c == NULL)
 			return -ENOMEM;
+		u->n_present -= u->is_complete && c->value != 0;
 		c->value = 0;
 		c->is_known = true;
 	}

@@ -11,7 +11,7 @@
 
 void hr_resp_empty(struct hr_resp *b)
 {
-	b->n = 0;
+	b->n = b->n_sent = 0;
 	b->n_commands = 0;
 	b->failed = false;
 }

@@ -22,6 +22,7 @@
 struct hr_resp {
 	char *p;
 	size_t n, max;
+	size_t n_sent;       /* the connection's: how much of it went out */
 	uint32_t n_commands; /* since it was emptied: so many replies will come */
 	bool failed;
 };

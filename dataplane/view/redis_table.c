@@ -181,16 +181,36 @@ struct hr_redis_cell *hr_redis_cell_get(struct hr_redis_table *t,
 	return c;
 }
 
+/* The first of a list of cells; returns the next one. */
+static struct hr_redis_item *cell_free(struct hr_redis_table *t,
+				       struct hr_redis_item *x)
+{
+	struct hr_redis_item *next = x->newer;
+
+	map_remove(&t->cells, x);
+	t->bytes -= cell_bytes(((struct hr_redis_cell *)x)->n);
+	free(x);
+	return next;
+}
+
+void hr_redis_owner_prune(struct hr_redis_table *t, struct hr_redis_owner *owner)
+{
+	struct hr_redis_item **at = &owner->cells;
+
+	while (*at != NULL) {
+		const struct hr_redis_cell *c = (struct hr_redis_cell *)*at;
+
+		if (c->kind == HR_CELL_MEMBER && c->value == 0)
+			*at = cell_free(t, *at);
+		else
+			at = &(*at)->newer;
+	}
+}
+
 static void owner_free(struct hr_redis_table *t, struct hr_redis_owner *o)
 {
-	struct hr_redis_item *x, *next;
-
-	for (x = o->cells; x != NULL; x = next) {
-		next = x->newer;
-		map_remove(&t->cells, x);
-		t->bytes -= cell_bytes(((struct hr_redis_cell *)x)->n);
-		free(x);
-	}
+	while (o->cells != NULL)
+		o->cells = cell_free(t, o->cells);
 	map_remove(&t->owners, &o->item);
 	list_remove(&t->owners_by_use, &o->item);
 	t->bytes -= owner_bytes(o->n);

@@ -101,6 +101,9 @@ struct hr_redis_owner {
 	int64_t views, purchases;
 	int64_t newest_ms; /* INT64_MIN: no event yet */
 	uint64_t period;   /* of the last update of the sorted set */
+	bool is_complete;  /* what has no cell is not in Redis: the user began here */
+	bool is_profile_written; /* by this connection: what did not change may stay */
+	uint32_t n_present;      /* when complete: members in the sorted set */
 
 	/* This tick. */
 	struct hr_redis_owner *next_touched;
@@ -129,6 +132,8 @@ int hr_redis_table_init(struct hr_redis_table *t, size_t max_bytes,
 void hr_redis_table_fini(struct hr_redis_table *t);
 /* Everything but the sets of similar products, which are not ours. */
 void hr_redis_table_forget(struct hr_redis_table *t);
+/* Members that are known to be in the sorted set no more. */
+void hr_redis_owner_prune(struct hr_redis_table *t, struct hr_redis_owner *owner);
 /* Between two ticks: down to the bounds. */
 void hr_redis_table_trim(struct hr_redis_table *t);
 

@@ -252,13 +252,15 @@ static void clear_cells(struct hr_redis_cell *c)
 	}
 }
 
-static void clear_owners(struct hr_redis_owner *o)
+static void clear_owners(struct hr_redis_table *t, struct hr_redis_owner *o)
 {
 	while (o != NULL) {
 		struct hr_redis_owner *next = o->next_touched;
 
 		clear_cells(o->categories);
 		clear_cells(o->members);
+		if (o->n_trimmed > 0)
+			hr_redis_owner_prune(t, o);
 		o->next_touched = NULL;
 		o->categories = o->members = o->viewed = NULL;
 		o->seen = NULL;
@@ -272,8 +274,8 @@ static void clear_owners(struct hr_redis_owner *o)
 
 void hr_redis_tick_clear(struct hr_redis_tick *t)
 {
-	clear_owners(t->users);
-	clear_owners(t->categories);
+	clear_owners(&t->table, t->users);
+	clear_owners(&t->table, t->categories);
 	t->users = t->categories = NULL;
 	t->n_users = 0;
 	t->n_links = t->n_events = 0;

@@ -43,21 +43,51 @@ static void choose_favourite(struct hr_redis_owner *u)
 	}
 }
 
-static void add_share(struct hr_redis_owner *u)
+/* What of the profile this tick changes. */
+struct profile_changes {
+	bool views, purchases, newest, favourite;
+};
+
+static void add_cells(struct hr_redis_owner *u)
 {
-	u->views += u->tick_views;
-	u->purchases += u->tick_purchases;
-	if (u->tick_newest_ms > u->newest_ms)
-		u->newest_ms = u->tick_newest_ms;
 	for (struct hr_redis_cell *c = u->categories; c != NULL; c = c->next_touched) {
 		assert(c->is_known && c->value >= 0 && c->delta > 0);
 		c->value += c->delta;
 	}
 	for (struct hr_redis_cell *c = u->members; c != NULL; c = c->next_touched) {
 		assert(c->is_known && c->n_viewed == 0 && c->delta > 0);
+		u->n_present += c->value == 0;
 		c->value += c->delta;
 	}
+}
+
+/* The tick's share becomes the user's. The first time everything is written, in case
+ * somebody removed the profile meanwhile. */
+static struct profile_changes add_share(struct hr_redis_owner *u)
+{
+	struct hr_str before = { u->favourite, u->favourite_bytes };
+	uint8_t favourite[HR_CATEGORY_MAX];
+	struct profile_changes changes = {
+		.views = u->tick_views > 0 || !u->is_profile_written,
+		.purchases = u->tick_purchases > 0 || !u->is_profile_written,
+		.newest = u->tick_newest_ms > u->newest_ms || !u->is_profile_written,
+	};
+
+	memcpy(favourite, u->favourite, u->favourite_bytes);
+	before.p = favourite;
+	u->views += u->tick_views;
+	u->purchases += u->tick_purchases;
+	if (u->tick_newest_ms > u->newest_ms)
+		u->newest_ms = u->tick_newest_ms;
+	add_cells(u);
 	choose_favourite(u);
+	changes.favourite =
+		u->favourite_bytes > 0 &&
+		(!u->is_profile_written ||
+		 !hr_str_equals(before,
+				(struct hr_str){ u->favourite, u->favourite_bytes }));
+	u->is_profile_written = true;
+	return changes;
 }
 
 static void write_trim(struct hr_redis_tick *t, struct hr_resp *b,
@@ -76,24 +106,35 @@ static void write_trim(struct hr_redis_tick *t, struct hr_resp *b,
 	hr_resp_number(b, hr_redis_tick_last_rank(t));
 }
 
-static void write_profile(struct hr_resp *b, const struct hr_redis_owner *u)
+static void write_profile(struct hr_resp *b, const struct hr_redis_owner *u,
+			  const struct profile_changes *changes)
 {
+	uint32_t n = (uint32_t)changes->views + changes->purchases + changes->newest +
+		     changes->favourite;
 	char time[HR_TIME_ISO_BYTES];
 
-	hr_time_iso(u->newest_ms, time);
-	hr_resp_command(b, u->favourite_bytes > 0 ? 10 : 8);
+	if (n == 0)
+		return;
+	hr_resp_command(b, 2 + 2 * n);
 	hr_resp_word(b, "HSET");
 	hr_resp_key(b, "user:", hr_redis_owner_name(u), ":profile");
-	hr_resp_word(b, "total_views");
-	hr_resp_number(b, u->views);
-	hr_resp_word(b, "total_purchases");
-	hr_resp_number(b, u->purchases);
-	hr_resp_word(b, "last_active");
-	hr_resp_text(b, time, sizeof(time));
-	if (u->favourite_bytes == 0)
-		return;
-	hr_resp_word(b, "favorite_category");
-	hr_resp_text(b, u->favourite, u->favourite_bytes);
+	if (changes->views) {
+		hr_resp_word(b, "total_views");
+		hr_resp_number(b, u->views);
+	}
+	if (changes->purchases) {
+		hr_resp_word(b, "total_purchases");
+		hr_resp_number(b, u->purchases);
+	}
+	if (changes->newest) {
+		hr_time_iso(u->newest_ms, time);
+		hr_resp_word(b, "last_active");
+		hr_resp_text(b, time, sizeof(time));
+	}
+	if (changes->favourite) {
+		hr_resp_word(b, "favorite_category");
+		hr_resp_text(b, u->favourite, u->favourite_bytes);
+	}
 }
 
 static void write_state(struct hr_resp *b, const struct hr_redis_owner *u)
@@ -166,12 +207,13 @@ static int write_user(struct hr_redis_tick *t, struct hr_resp *b,
 		      struct hr_redis_owner *u)
 {
 	uint32_t before = b->n_commands;
+	struct profile_changes changes;
 	int r;
 
 	assert(u->is_known && u->viewed == NULL);
-	add_share(u);
+	changes = add_share(u);
 	write_trim(t, b, u);
-	write_profile(b, u);
+	write_profile(b, u, &changes);
 	write_state(b, u);
 	write_categories(b, u);
 	r = write_recent(t, b, u);
