@@ -58,7 +58,7 @@ static int ensure(struct hr_view *v, struct hr_err *err)
 	struct hr_kafka_topic topics[HR_TOPIC_COUNT + 1] = { 0 };
 	uint32_t n = 0;
 
-	for (int t = 0; t < HR_TOPIC_COUNT && v->writes_events; t++) {
+	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT && v->writes_events; t++) {
 		struct hr_kafka_topic *topic = &topics[n++];
 
 		memcpy(topic->name, v->names[t], sizeof(topic->name));
@@ -187,7 +187,7 @@ static void rows_add_lag(struct hr_view *v, struct hr_topics_publisher *p)
 	struct hr_stats *stats = v->conf.stats;
 
 	hr_stats_next_writer(stats);
-	for (int t = 0; t < HR_TOPIC_COUNT; t++) {
+	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT; t++) {
 		uint32_t n = hr_topics_own(&p->shape, t);
 
 		p->lag[t] = calloc(n + 1, sizeof(hr_cell *));
@@ -203,7 +203,7 @@ static bool rows_are_few(const struct hr_view *v)
 {
 	uint64_t n = 0;
 
-	for (int t = 0; t < HR_TOPIC_COUNT; t++)
+	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT; t++)
 		n += v->publishers[0].shape.n_partitions[t];
 	if (n > LAG_ROWS_MAX)
 		hr_warn("view",
@@ -359,7 +359,7 @@ static struct hr_view *view_new(const struct hr_view_conf *conf)
 	v->set = *conf->set;
 	v->writes_events = conf->config->topics_encoding == HR_ENCODING_JSON;
 	pthread_mutex_init(&v->lock, NULL);
-	for (int t = 0; t < HR_TOPIC_COUNT; t++)
+	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT; t++)
 		hr_kafka_topic_name(v->names[t], v->config, hr_topic_names[t]);
 	hr_kafka_topic_name(v->positions_name, v->config, HR_TOPICS_POSITIONS);
 	v->applied_link = calloc(n, sizeof(hr_cell *));

@@ -26,7 +26,7 @@ struct hr_topics_chunk {
 int hr_topics_batch_init(struct hr_topics_batch *b, const struct hr_topics_shape *shape)
 {
 	*b = (struct hr_topics_batch){ .shape = *shape };
-	for (int t = 0; t < HR_TOPIC_COUNT; t++) {
+	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT; t++) {
 		b->counts[t] = calloc(hr_topics_own(shape, t) + 1, sizeof(uint32_t));
 		if (b->counts[t] == NULL) {
 			hr_topics_batch_fini(b);
@@ -44,7 +44,7 @@ void hr_topics_batch_fini(struct hr_topics_batch *b)
 		free(b->first);
 		b->first = next;
 	}
-	for (int t = 0; t < HR_TOPIC_COUNT; t++) {
+	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT; t++) {
 		free(b->counts[t]);
 		free(b->records[t].rows);
 	}
@@ -56,7 +56,7 @@ void hr_topics_batch_fini(struct hr_topics_batch *b)
 
 void hr_topics_batch_clear(struct hr_topics_batch *b)
 {
-	for (int t = 0; t < HR_TOPIC_COUNT; t++) {
+	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT; t++) {
 		b->records[t].n = 0;
 		memset(b->counts[t], 0,
 		       hr_topics_own(&b->shape, t) * sizeof(*b->counts[t]));
@@ -117,7 +117,7 @@ static bool grow(void *rows, size_t size, uint32_t *max, uint32_t want)
 /* Room in every list for all of the link's events. */
 static bool reserve(struct hr_topics_batch *b, const struct hr_out *out)
 {
-	for (int t = 0; t < HR_TOPIC_COUNT; t++) {
+	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT; t++) {
 		struct hr_topics_records *r = &b->records[t];
 		uint64_t most = t == HR_TOPIC_DEAD_LETTERS ? out->verdicts[HR_REJECTED]
 							   : out->n_events;
@@ -245,7 +245,7 @@ static int add_letter(struct hr_topics_batch *b, const struct hr_link *link,
 static void roll_back(struct hr_topics_batch *b, const struct hr_topics_batch *before,
 		      size_t used)
 {
-	for (int t = 0; t < HR_TOPIC_COUNT; t++) {
+	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT; t++) {
 		struct hr_topics_records *list = &b->records[t];
 
 		while (list->n > before->records[t].n)

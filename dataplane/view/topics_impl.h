@@ -11,7 +11,8 @@
  *
  *   topics.c            the view: topics made or checked, publishers woken, statistics
  *   topics_publisher.c  a publisher's thread: what comes next, when to write it
- *   topics_producer.c   its transactions: opening, position, begin to commit
+ *   topics_connect.c    its producer: opening, fencing, the position
+ *   topics_producer.c   its transactions: begin to commit
  *   topics_batch.c      links to records
  *   topics_position.c   the record of headrace.positions as text
  *
@@ -178,6 +179,7 @@ struct hr_topics_publisher {
 	struct hr_topics_ends fresh; /* reported in the one that is not */
 	char *position_text;
 	uint64_t batch_max_bytes;
+	uint64_t batch_bytes; /* as much as this broker writes in good time */
 	uint64_t interval_us, mean_cycle_us, next_begin_us;
 	uint64_t next_alarm_us;
 	uint32_t backoff_ms, fence_backoff_ms;
@@ -232,9 +234,26 @@ void hr_topics_publisher_wake(struct hr_topics_publisher *p);
 void hr_topics_tell(struct hr_topics_publisher *p, enum hr_view_state state,
 		    const char *reason);
 
+/* ---- a publisher and its broker: all for the publisher's thread ------------------- */
+
+#define HR_TOPICS_ASK_MS 1000 /* one call; called again until the time is over */
+
+/* Opaque of a record, so that its report is known: topics count from 1, the position's
+ * record is NULL. */
+static inline void *hr_topics_mark(enum hr_topic topic)
+{
+	return (void *)(uintptr_t)(topic + 1);
+}
+
+/* -EAGAIN with a sentence. */
+int hr_topics_not_now(struct hr_topics_publisher *p, const char *what, const char *why,
+		      struct hr_err *err);
+/* The same of an error of the library, which goes; notices a fence. */
+int hr_topics_judge(struct hr_topics_publisher *p, const char *what,
+		    rd_kafka_error_t *e, struct hr_err *err);
+bool hr_topics_is_fence(rd_kafka_resp_err_t code);
+
 /*
- * topics_producer.c: all for the publisher's thread.
- *
  * Open a producer, fence its predecessors and read the position: p->at and p->ends
  * are set. Returns 0; -EAGAIN when it may be tried again (err says what was in the
  * way), -ECANCELED when the view stops; any other: stop by name.
@@ -248,7 +267,10 @@ void hr_topics_disconnect(struct hr_topics_publisher *p);
  * -ENODATA: a topic was truncated: stop by name.
  */
 int hr_topics_transact(struct hr_topics_publisher *p, struct hr_err *err);
-/* Everything that stands in the log partition now has been folded into the feed. */
-bool hr_topics_is_folded(struct hr_topics_publisher *p);
+/* Where the shard's log partition ends now; -1: nobody tells. */
+int64_t hr_topics_log_end(struct hr_topics_publisher *p);
+/* Everything in it below `end` has been folded into the feed, as far as is known: the
+ * newest link is the last record there, or stands behind it. */
+bool hr_topics_is_folded(struct hr_topics_publisher *p, int64_t end);
 
 #endif

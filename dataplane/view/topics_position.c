@@ -23,7 +23,7 @@ int hr_topics_ends_init(struct hr_topics_ends *ends,
 			const struct hr_topics_shape *shape)
 {
 	*ends = (struct hr_topics_ends){ .shape = *shape };
-	for (int t = 0; t < HR_TOPIC_COUNT; t++) {
+	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT; t++) {
 		ends->end[t] =
 			calloc(hr_topics_own(shape, t) + 1, sizeof(*ends->end[t]));
 		if (ends->end[t] == NULL) {
@@ -36,7 +36,7 @@ int hr_topics_ends_init(struct hr_topics_ends *ends,
 
 void hr_topics_ends_fini(struct hr_topics_ends *ends)
 {
-	for (int t = 0; t < HR_TOPIC_COUNT; t++) {
+	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT; t++) {
 		free(ends->end[t]);
 		ends->end[t] = NULL;
 	}
@@ -44,14 +44,14 @@ void hr_topics_ends_fini(struct hr_topics_ends *ends)
 
 void hr_topics_ends_clear(struct hr_topics_ends *ends)
 {
-	for (int t = 0; t < HR_TOPIC_COUNT; t++)
+	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT; t++)
 		memset(ends->end[t], 0,
 		       hr_topics_own(&ends->shape, t) * sizeof(*ends->end[t]));
 }
 
 void hr_topics_ends_raise(struct hr_topics_ends *to, const struct hr_topics_ends *from)
 {
-	for (int t = 0; t < HR_TOPIC_COUNT; t++)
+	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT; t++)
 		for (uint32_t i = 0; i < hr_topics_own(&to->shape, t); i++)
 			if (from->end[t][i] > to->end[t][i])
 				to->end[t][i] = from->end[t][i];
@@ -61,7 +61,7 @@ size_t hr_topics_position_max(const struct hr_topics_shape *shape)
 {
 	size_t n = HR_POSITION_TEXT + 1;
 
-	for (int t = 0; t < HR_TOPIC_COUNT; t++)
+	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT; t++)
 		n += strlen(hr_topic_names[t]) + 1 +
 		     (size_t)hr_topics_own(shape, t) * END_TEXT;
 	return n + 1;
@@ -74,7 +74,7 @@ size_t hr_topics_position_print(const struct hr_position *position,
 	char *at = out + hr_position_print(position, out);
 
 	*at++ = '\n';
-	for (int t = 0; t < HR_TOPIC_COUNT; t++) {
+	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT; t++) {
 		bool has = false;
 
 		for (uint32_t i = 0; i < hr_topics_own(s, t); i++) {
@@ -121,9 +121,9 @@ static bool read_char(struct cursor *c, char want)
 }
 
 /* HR_TOPIC_COUNT: none of ours. */
-static int topic_of(const char *name, size_t n)
+static enum hr_topic topic_of(const char *name, size_t n)
 {
-	int t = 0;
+	enum hr_topic t = 0;
 
 	while (t < HR_TOPIC_COUNT && (strlen(hr_topic_names[t]) != n ||
 				      memcmp(hr_topic_names[t], name, n) != 0))
@@ -131,7 +131,7 @@ static int topic_of(const char *name, size_t n)
 	return t;
 }
 
-static void keep_end(struct hr_topics_ends *ends, int t, uint64_t partition,
+static void keep_end(struct hr_topics_ends *ends, enum hr_topic t, uint64_t partition,
 		     uint64_t end)
 {
 	const struct hr_topics_shape *s = &ends->shape;
@@ -146,7 +146,7 @@ static void keep_end(struct hr_topics_ends *ends, int t, uint64_t partition,
 static bool read_line(struct cursor *c, struct hr_topics_ends *ends)
 {
 	const char *space = memchr(c->at, ' ', (size_t)(c->end - c->at));
-	int t;
+	enum hr_topic t;
 
 	if (space == NULL)
 		return false;

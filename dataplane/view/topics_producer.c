@@ -19,401 +19,11 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/log.h"
 #include "dataplane/view/topics_impl.h"
 
-#define ASK_MS 1000 /* one call; called again until the time is over */
-#define WARM_MS 2000
-#define CONNECT_US 20000000u /* a stuck coordinator refresh ends with its producer */
 #define COMMIT_US 30000000u
 #define ABORT_US 3000000u
 #define BURST 512
-#define POSITION_MARK NULL /* opaque of the position's record; topics count from 1 */
-
-/* ---- opening ------------------------------------------------------------------- */
-
-static void *mark_of(enum hr_topic t)
-{
-	return (void *)(uintptr_t)(t + 1);
-}
-
-static void on_delivery(void *arg, const rd_kafka_message_t *m)
-{
-	struct hr_topics_publisher *p = arg;
-	uintptr_t mark = (uintptr_t)m->_private;
-	uint32_t i;
-
-	if (m->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-		if (p->n_failed++ == 0)
-			hr_fail(&p->failed, -EIO, "topic %s, partition %d: %s",
-				rd_kafka_topic_name(m->rkt), m->partition,
-				rd_kafka_err2str(m->err));
-		return;
-	}
-	/* Without an offset: a retry found its record already there. */
-	if (mark == 0 || m->offset < 0)
-		return;
-	i = (uint32_t)m->partition / p->shape.n_shards;
-	if (m->offset < p->ends.end[mark - 1][i] && !p->is_truncated) {
-		p->is_truncated = true;
-		hr_fail(&p->failed, -ENODATA,
-			"topic %s, partition %d: a record was given offset %" PRId64
-			", but the partition reached %" PRId64 " with link %" PRIu64,
-			rd_kafka_topic_name(m->rkt), m->partition, m->offset,
-			p->ends.end[mark - 1][i],
-			atomic_load_explicit(&p->applied, memory_order_relaxed));
-	}
-	if (m->offset >= p->fresh.end[mark - 1][i])
-		p->fresh.end[mark - 1][i] = m->offset + 1;
-}
-
-static void on_close(void *arg)
-{
-	struct hr_topics_publisher *p = arg;
-
-	/* The sockets are the order: it is read after the commit they belonged to. */
-	atomic_fetch_add_explicit(&p->closes, 1, memory_order_acq_rel);
-}
-
-static void transactional_id(const struct hr_topics_publisher *p, char *out, size_t max)
-{
-	const struct hr_id128 *id = &p->view->set.id;
-	char hex[33];
-
-	for (size_t i = 0; i < sizeof(id->b); i++)
-		snprintf(hex + 2 * i, 3, "%02x", id->b[i]);
-	snprintf(out, max, "%sheadrace.%s.topics.%u", p->view->config->topic_prefix,
-		 hex, p->shape.shard);
-}
-
-static int open_producer(struct hr_topics_publisher *p, struct hr_err *err)
-{
-	struct hr_view *v = p->view;
-	char name[64], id[128];
-	const struct hr_kafka_setting settings[] = {
-		{ "transactional.id", id },
-		{ "transaction.timeout.ms", "10000" },
-		{ "enable.idempotence", "true" },
-		{ "acks", "all" },
-		{ "compression.codec", v->config->topics_compression },
-		{ "batch.size", "65536" },
-		{ "linger.ms", "5" }, /* commit sends what is left at once */
-		{ "queue.buffering.max.messages", "1000000" },
-	};
-	const struct hr_kafka_conf conf = {
-		.config = v->config,
-		.kind = HR_KAFKA_PRODUCER,
-		.room = "view",
-		.name = name,
-		.settings = settings,
-		.n_settings = sizeof(settings) / sizeof(settings[0]),
-		.on_delivery = on_delivery,
-		.on_close = on_close,
-		.arg = p,
-	};
-	rd_kafka_t *rk;
-	int r;
-
-	transactional_id(p, id, sizeof(id));
-	snprintf(name, sizeof(name), "topics publisher of shard %u", p->shape.shard);
-	r = hr_kafka_open(&p->producer, &conf, err);
-	if (r < 0) {
-		p->producer = NULL;
-		return r == -ENOMEM ? -EAGAIN : r;
-	}
-	rk = hr_kafka_handle(p->producer);
-	p->positions = rd_kafka_topic_new(rk, v->positions_name, NULL);
-	for (int t = 0; t < HR_TOPIC_COUNT && v->writes_events; t++)
-		p->topics[t] = rd_kafka_topic_new(rk, v->names[t], NULL);
-	return 0;
-}
-
-void hr_topics_disconnect(struct hr_topics_publisher *p)
-{
-	if (p->producer == NULL)
-		return;
-	rd_kafka_purge(hr_kafka_handle(p->producer),
-		       RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
-			       RD_KAFKA_PURGE_F_NON_BLOCKING);
-	for (int t = 0; t < HR_TOPIC_COUNT; t++) {
-		if (p->topics[t] != NULL)
-			rd_kafka_topic_destroy(p->topics[t]);
-		p->topics[t] = NULL;
-	}
-	rd_kafka_topic_destroy(p->positions);
-	p->positions = NULL;
-	hr_kafka_put(p->producer);
-	p->producer = NULL;
-}
-
-static int not_now(struct hr_topics_publisher *p, const char *what, const char *why,
-		   struct hr_err *err)
-{
-	return hr_fail(err, -EAGAIN, "shard %u: %s: %s", p->shape.shard, what, why);
-}
-
-static int warm_one(struct hr_topics_publisher *p, rd_kafka_topic_t *topic,
-		    struct hr_err *err)
-{
-	char last[HR_TOPICS_REASON - 120];
-
-	if (hr_kafka_warm(p->producer, topic, WARM_MS))
-		return 0;
-	if (hr_topics_stops(p->view))
-		return -ECANCELED;
-	rd_kafka_poll(hr_kafka_handle(p->producer), 0);
-	hr_kafka_last_error(p->producer, last, sizeof(last));
-	return hr_fail(err, -EAGAIN,
-		       "shard %u: topic %s: not every partition has a "
-		       "leader%s%s",
-		       p->shape.shard, rd_kafka_topic_name(topic),
-		       last[0] != '\0' ? "; last error: " : "", last);
-}
-
-/* Cold metadata would make the first transaction wait half a second. */
-static int warm(struct hr_topics_publisher *p, struct hr_err *err)
-{
-	int r = warm_one(p, p->positions, err);
-
-	for (int t = 0; t < HR_TOPIC_COUNT && r == 0; t++)
-		if (p->topics[t] != NULL)
-			r = warm_one(p, p->topics[t], err);
-	return r;
-}
-
-static bool is_fence(rd_kafka_resp_err_t code)
-{
-	return code == RD_KAFKA_RESP_ERR__FENCED ||
-	       code == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH ||
-	       code == RD_KAFKA_RESP_ERR_PRODUCER_FENCED;
-}
-
-/* Ends the error object. */
-static int judge(struct hr_topics_publisher *p, const char *what, rd_kafka_error_t *e,
-		 struct hr_err *err)
-{
-	if (is_fence(rd_kafka_error_code(e)))
-		p->was_fenced = true;
-	not_now(p, what, rd_kafka_error_string(e), err);
-	rd_kafka_error_destroy(e);
-	return -EAGAIN;
-}
-
-static int init(struct hr_topics_publisher *p, struct hr_err *err)
-{
-	uint64_t until_us = hr_mono_us() + CONNECT_US;
-	rd_kafka_t *rk = hr_kafka_handle(p->producer);
-
-	for (;;) {
-		rd_kafka_error_t *e = rd_kafka_init_transactions(rk, ASK_MS);
-
-		if (e == NULL)
-			return 0;
-		if (hr_topics_stops(p->view)) {
-			rd_kafka_error_destroy(e);
-			return -ECANCELED;
-		}
-		if (rd_kafka_error_is_fatal(e) || !rd_kafka_error_is_retriable(e) ||
-		    hr_mono_us() >= until_us)
-			return judge(p, "beginning to publish", e, err);
-		rd_kafka_error_destroy(e);
-	}
-}
-
-/* ---- position ------------------------------------------------------------------- */
-
-static bool is_ours(const rd_kafka_message_t *m)
-{
-	return m->key_len == sizeof(HR_TOPICS_KEY) - 1 &&
-	       memcmp(m->key, HR_TOPICS_KEY, m->key_len) == 0 && m->payload != NULL;
-}
-
-static int keep_position(struct hr_topics_publisher *p, const rd_kafka_message_t *m,
-			 bool *has, struct hr_err *err)
-{
-	if (!is_ours(m))
-		return 0;
-	*has = true;
-	if (hr_topics_position_parse(m->payload, m->len, &p->at, &p->ends) == 0)
-		return 0;
-	return hr_fail(err, -EBADMSG,
-		       "topic %s, partition %u: the record at offset %" PRId64
-		       " is no position of this program: found \"%.*s\"",
-		       p->view->positions_name, p->shape.shard, m->offset,
-		       (int)(m->len < 60 ? m->len : 60), (const char *)m->payload);
-}
-
-/* Everything before `end`, as a reader of committed records sees it: the reader
- * reaches `end` only when no transaction below it is open any more. */
-static int read_to(struct hr_topics_publisher *p, int64_t end, bool *has,
-		   struct hr_err *err)
-{
-	uint64_t until_us = hr_mono_us() + CONNECT_US;
-	rd_kafka_topic_t *topic = p->view->committed_positions;
-	int64_t reached = 0;
-	int r = 0;
-
-	while (r == 0 && reached < end) {
-		rd_kafka_message_t *m = rd_kafka_consume(topic, p->shape.shard, 100);
-
-		if (hr_topics_stops(p->view))
-			r = -ECANCELED;
-		else if (hr_mono_us() >= until_us)
-			r = not_now(p, "reading the position",
-				    m != NULL && m->err != 0
-					    ? rd_kafka_err2str(m->err)
-					    : "an older transaction has not ended",
-				    err);
-		else if (m != NULL && m->err == RD_KAFKA_RESP_ERR_NO_ERROR)
-			r = keep_position(p, m, has, err);
-		else if (m != NULL && m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
-			reached = m->offset;
-		if (m != NULL)
-			rd_kafka_message_destroy(m);
-	}
-	return r;
-}
-
-/* The chain's root and no ends: nothing was ever written. */
-static void position_clear(struct hr_topics_publisher *p)
-{
-	memset(&p->at, 0, sizeof(p->at));
-	p->at.generation = p->view->set.generation;
-	hr_chain_root(&p->view->set, p->shape.shard, &p->at.hash);
-	hr_topics_ends_clear(&p->ends);
-}
-
-static int read_position(struct hr_topics_publisher *p, bool *has, struct hr_err *err)
-{
-	struct hr_view *v = p->view;
-	int64_t low, end;
-	rd_kafka_resp_err_t e;
-	int r;
-
-	position_clear(p);
-	*has = false;
-	e = rd_kafka_query_watermark_offsets(hr_kafka_handle(v->uncommitted),
-					     v->positions_name, p->shape.shard, &low,
-					     &end, 2 * ASK_MS);
-	if (e != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return not_now(p, "asking for the position", rd_kafka_err2str(e), err);
-	if (rd_kafka_consume_start(v->committed_positions, p->shape.shard,
-				   RD_KAFKA_OFFSET_BEGINNING) < 0)
-		return not_now(p, "reading the position",
-			       rd_kafka_err2str(rd_kafka_last_error()), err);
-	r = read_to(p, end, has, err);
-	rd_kafka_consume_stop(v->committed_positions, p->shape.shard);
-	if (r == 0 && p->at.generation != v->set.generation)
-		return hr_fail(err, -EINVAL,
-			       "shard %u: the position of the topics is of generation "
-			       "%u, the data set of %u",
-			       p->shape.shard, p->at.generation, v->set.generation);
-	return r;
-}
-
-/* ---- ends of the output partitions ------------------------------------------------ */
-
-static int check_end(struct hr_topics_publisher *p, enum hr_topic t,
-		     const rd_kafka_topic_partition_t *found, struct hr_err *err)
-{
-	int64_t known = p->ends.end[t][(uint32_t)found->partition / p->shape.n_shards];
-
-	if (found->err != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return not_now(p, found->topic, rd_kafka_err2str(found->err), err);
-	if (found->offset >= known)
-		return 0;
-	return hr_fail(err, -ENODATA,
-		       "topic %s, partition %d ends at offset %" PRId64
-		       ", but it reached %" PRId64 " before link %" PRIu64
-		       ": it was truncated or made anew, and %" PRId64
-		       " records of links up to that one are missing; bring the topic "
-		       "back, or begin a new data set with another kafka.topic_prefix",
-		       found->topic, found->partition, found->offset, known, p->at.n,
-		       known - found->offset);
-}
-
-/* Where a topic's own partitions end now, beside where they are known to have ended. */
-static int check_topic(struct hr_topics_publisher *p, enum hr_topic t,
-		       struct hr_err *err)
-{
-	uint32_t n = hr_topics_own(&p->shape, t);
-	rd_kafka_topic_partition_list_t *list =
-		rd_kafka_topic_partition_list_new((int)n);
-	rd_kafka_resp_err_t e = RD_KAFKA_RESP_ERR_NO_ERROR;
-	int r = 0;
-
-	for (uint32_t i = 0; i < n; i++)
-		if (p->ends.end[t][i] > 0)
-			rd_kafka_topic_partition_list_add(
-				list, p->view->names[t],
-				(int32_t)(p->shape.shard + i * p->shape.n_shards))
-				->offset = RD_KAFKA_OFFSET_END;
-	if (list->cnt > 0)
-		e = rd_kafka_offsets_for_times(hr_kafka_handle(p->view->uncommitted),
-					       list, 2 * ASK_MS);
-	if (e != RD_KAFKA_RESP_ERR_NO_ERROR)
-		r = not_now(p, "asking where the topics end", rd_kafka_err2str(e), err);
-	for (int i = 0; i < list->cnt && r == 0; i++)
-		r = check_end(p, t, &list->elems[i], err);
-	rd_kafka_topic_partition_list_destroy(list);
-	return r;
-}
-
-static int check_ends(struct hr_topics_publisher *p, struct hr_err *err)
-{
-	int r = 0;
-
-	for (int t = 0; t < HR_TOPIC_COUNT && r == 0 && p->view->writes_events; t++)
-		r = check_topic(p, t, err);
-	return r;
-}
-
-int hr_topics_connect(struct hr_topics_publisher *p, struct hr_err *err)
-{
-	bool has = false;
-	int r = open_producer(p, err);
-
-	if (r < 0)
-		return r;
-	r = warm(p, err);
-	if (r == 0)
-		r = init(p, err);
-	if (r == 0)
-		r = read_position(p, &has, err);
-	if (r == 0)
-		r = check_ends(p, err);
-	if (r < 0) {
-		hr_topics_disconnect(p);
-		return r;
-	}
-	if (!has)
-		hr_info("view",
-			"topics: shard %u: no position yet, beginning at link 1",
-			p->shape.shard);
-	hr_topics_batch_clear(&p->batch);
-	hr_topics_ends_clear(&p->fresh);
-	return 0;
-}
-
-bool hr_topics_is_folded(struct hr_topics_publisher *p)
-{
-	struct hr_view *v = p->view;
-	uint64_t n = hr_feed_last(v->conf.feed, p->shape.shard);
-	struct hr_link *link;
-	int64_t low, end, offset;
-
-	if (rd_kafka_query_watermark_offsets(
-		    hr_kafka_handle(v->uncommitted), v->set.log_topic, p->shape.shard,
-		    &low, &end, ASK_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return false;
-	if (n == 0 || hr_feed_get(v->conf.feed, p->shape.shard, n, &link) != 1)
-		return false;
-	offset = link->offset;
-	hr_link_put(link);
-	return offset >= end - 1;
-}
-
-/* ---- a transaction ----------------------------------------------------------------- */
 
 /* The library takes records until the first one it has no room for, and none behind
  * it; any other error is of one record alone, and spoils the transaction. */
@@ -424,8 +34,8 @@ static int refused(struct hr_topics_publisher *p, const rd_kafka_message_t *burs
 		if (burst[i].err == RD_KAFKA_RESP_ERR_NO_ERROR)
 			continue;
 		if (burst[i].err != RD_KAFKA_RESP_ERR__QUEUE_FULL)
-			return not_now(p, "producing", rd_kafka_err2str(burst[i].err),
-				       err);
+			return hr_topics_not_now(p, "producing",
+						 rd_kafka_err2str(burst[i].err), err);
 		/* Room comes with the next reports. */
 		rd_kafka_poll(hr_kafka_handle(p->producer), 10);
 		break;
@@ -451,7 +61,7 @@ static int produce_some(struct hr_topics_publisher *p, enum hr_topic t,
 		burst[i].len = record->value_bytes;
 		burst[i].key = (void *)(uintptr_t)key;
 		burst[i].key_len = record->key_bytes;
-		burst[i]._private = mark_of(t);
+		burst[i]._private = hr_topics_mark(t);
 	}
 	/* Neither copied nor freed: the batch outlives the transaction. */
 	taken = rd_kafka_produce_batch(p->topics[t], 0, RD_KAFKA_MSG_F_PARTITION, burst,
@@ -470,7 +80,8 @@ static int produce_topic(struct hr_topics_publisher *p, enum hr_topic t,
 	uint32_t n = p->batch.records[t].n, done = 0;
 
 	if (order == NULL)
-		return not_now(p, "producing", "no memory to sort the records", err);
+		return hr_topics_not_now(p, "producing",
+					 "no memory to sort the records", err);
 	while (done < n) {
 		int r = produce_some(p, t, order + done,
 				     n - done < BURST ? (int)(n - done) : BURST, err);
@@ -547,7 +158,7 @@ static int produce_letter(struct hr_topics_publisher *p, uint32_t i, struct hr_e
 		  .u.mem = { (void *)(uintptr_t)record->value, record->value_bytes } },
 		{ .vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers },
 		{ .vtype = RD_KAFKA_VTYPE_OPAQUE,
-		  .u.ptr = mark_of(HR_TOPIC_DEAD_LETTERS) },
+		  .u.ptr = hr_topics_mark(HR_TOPIC_DEAD_LETTERS) },
 		{ .vtype = RD_KAFKA_VTYPE_KEY,
 		  .u.mem = { (void *)(uintptr_t)(record->value - record->key_bytes),
 			     record->key_bytes } },
@@ -571,23 +182,46 @@ static int produce_position(struct hr_topics_publisher *p, struct hr_err *err)
 		{ .vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY },
 		{ .vtype = RD_KAFKA_VTYPE_KEY, .u.mem = { key, sizeof(key) - 1 } },
 		{ .vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = { p->position_text, n } },
-		{ .vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = POSITION_MARK },
+		{ .vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = NULL },
 	};
 
 	return produce_one(p, parts, sizeof(parts) / sizeof(parts[0]), err);
+}
+
+/* Until every record so far has its offset: the position tells the ends with them,
+ * so that a topic that lost no more than this transaction is noticed. */
+static int flush(struct hr_topics_publisher *p, struct hr_err *err)
+{
+	uint64_t until_us = hr_mono_us() + COMMIT_US;
+
+	while (rd_kafka_flush(hr_kafka_handle(p->producer), HR_TOPICS_ASK_MS) !=
+	       RD_KAFKA_RESP_ERR_NO_ERROR) {
+		if (hr_topics_stops(p->view))
+			return -ECANCELED;
+		hr_topics_not_now(p, "writing", "the brokers do not answer", err);
+		if (hr_mono_us() >= until_us || hr_kafka_is_fatal(p->producer))
+			return -EAGAIN;
+		hr_topics_tell(p, HR_VIEW_CONNECTING, err->text);
+	}
+	hr_topics_ends_raise(&p->ends, &p->fresh);
+	return 0;
 }
 
 static int produce_all(struct hr_topics_publisher *p, struct hr_err *err)
 {
 	int r = 0;
 
-	for (int t = 0; t < HR_TOPIC_DEAD_LETTERS && r == 0; t++)
+	for (enum hr_topic t = 0; t < HR_TOPIC_DEAD_LETTERS && r == 0; t++)
 		if (p->batch.records[t].n > 0)
 			r = produce_topic(p, t, err);
 	for (uint32_t i = 0; i < p->batch.records[HR_TOPIC_DEAD_LETTERS].n && r == 0;
 	     i++)
 		r = produce_letter(p, i, err);
-	return r == 0 ? produce_position(p, err) : r;
+	if (r == 0 && p->batch.sent_bytes > 0)
+		r = flush(p, err);
+	if (r < 0 || p->is_truncated)
+		return r;
+	return produce_position(p, err);
 }
 
 /* As far as it goes: what stays open ends with the next init, or by its time-out. */
@@ -598,7 +232,7 @@ static void abort_it(struct hr_topics_publisher *p)
 	bool again = !hr_kafka_is_fatal(p->producer);
 
 	while (again) {
-		rd_kafka_error_t *e = rd_kafka_abort_transaction(rk, ASK_MS);
+		rd_kafka_error_t *e = rd_kafka_abort_transaction(rk, HR_TOPICS_ASK_MS);
 
 		again = e != NULL && !rd_kafka_error_is_fatal(e) &&
 			rd_kafka_error_is_retriable(e) && hr_mono_us() < until_us &&
@@ -614,7 +248,7 @@ static int commit(struct hr_topics_publisher *p, struct hr_err *err)
 	rd_kafka_t *rk = hr_kafka_handle(p->producer);
 
 	for (;;) {
-		rd_kafka_error_t *e = rd_kafka_commit_transaction(rk, ASK_MS);
+		rd_kafka_error_t *e = rd_kafka_commit_transaction(rk, HR_TOPICS_ASK_MS);
 
 		if (e == NULL)
 			return 0;
@@ -630,7 +264,7 @@ static int commit(struct hr_topics_publisher *p, struct hr_err *err)
 		}
 		if (!rd_kafka_error_is_fatal(e) && rd_kafka_error_txn_requires_abort(e))
 			abort_it(p);
-		return judge(p, "committing", e, err);
+		return hr_topics_judge(p, "committing", e, err);
 	}
 }
 
@@ -641,13 +275,12 @@ static int write_batch(struct hr_topics_publisher *p, struct hr_err *err)
 	int r;
 
 	if (e != NULL)
-		return judge(p, "beginning a transaction", e, err);
+		return hr_topics_judge(p, "beginning a transaction", e, err);
 	r = produce_all(p, err);
-	if (r < 0 || p->is_truncated) {
+	if (r < 0 || p->is_truncated)
 		abort_it(p);
-		return r;
-	}
-	r = commit(p, err);
+	else
+		r = commit(p, err);
 	if (r < 0 && p->n_failed > 0)
 		hr_fail(err, r, "shard %u: %s", p->shape.shard, p->failed.text);
 	return r;
@@ -664,7 +297,7 @@ int hr_topics_transact(struct hr_topics_publisher *p, struct hr_err *err)
 		char last[HR_TOPICS_REASON - 60];
 
 		hr_kafka_last_error(p->producer, last, sizeof(last));
-		return not_now(p, "the producer failed", last, err);
+		return hr_topics_not_now(p, "the producer failed", last, err);
 	}
 	r = write_batch(p, err);
 	hr_topics_ends_raise(&p->ends, &p->fresh);
@@ -673,12 +306,18 @@ int hr_topics_transact(struct hr_topics_publisher *p, struct hr_err *err)
 		*err = p->failed;
 		return -ENODATA;
 	}
-	if (r < 0)
+	if (r < 0) {
+		/* Reports and produce calls fail before the fence itself is told. */
+		if (hr_topics_is_fence(rd_kafka_fatal_error(
+			    hr_kafka_handle(p->producer), NULL, 0)))
+			p->was_fenced = true;
 		return r;
+	}
 	if (closes != atomic_load_explicit(&p->closes, memory_order_acquire))
-		return not_now(p, "committing",
-			       "a connection was closed meanwhile, so the outcome has "
-			       "to be read",
-			       err);
+		return hr_topics_not_now(
+			p, "committing",
+			"a connection was closed meanwhile, so the outcome has "
+			"to be read",
+			err);
 	return 0;
 }

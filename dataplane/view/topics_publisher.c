@@ -23,11 +23,17 @@
 #define FENCE_MAX_MS 60000u
 #define FENCE_FORGET_US 300000000u
 #define FENCE_FOLD_US 10000000u
+#define FOLD_POLL_MS 20u
 /* Without event records only the position is written, and nothing waits for it. */
 #define BARE_INTERVAL_US 1000000u
 /* Batches of all publishers together. */
 #define BATCHES_MAX_BYTES (256ull << 20)
 #define BATCH_MIN_BYTES (1ull << 20)
+/* A transaction that takes longer than its time-out is written in vain: what a batch
+ * may hold is halved when one takes long, and doubled when one does not. */
+#define BATCH_FLOOR_BYTES (128ull << 10)
+#define CYCLE_LONG_US 2000000u
+#define CYCLE_SHORT_US 500000u
 #define BATCH_MAX_LINKS 65536u
 
 /* ---- making ----------------------------------------------------------------------- */
@@ -70,6 +76,7 @@ int hr_topics_publisher_init(struct hr_topics_publisher *p, struct hr_view *view
 	p->view = view;
 	shape_of(&p->shape, view, shard);
 	p->batch_max_bytes = batch_max(view);
+	p->batch_bytes = p->batch_max_bytes;
 	p->interval_us = least_interval(view);
 	p->backoff_ms = BACKOFF_MIN_MS;
 	p->fence_backoff_ms = FENCE_MIN_MS;
@@ -96,7 +103,7 @@ void hr_topics_publisher_fini(struct hr_topics_publisher *p)
 	hr_topics_batch_fini(&p->batch);
 	hr_topics_ends_fini(&p->ends);
 	hr_topics_ends_fini(&p->fresh);
-	for (int t = 0; t < HR_TOPIC_COUNT; t++)
+	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT; t++)
 		free(p->lag[t]);
 	free(p->position_text);
 	pthread_cond_destroy(&p->wake);
@@ -181,7 +188,8 @@ static void count_error(struct hr_topics_publisher *p)
 static void sit_out_fence(struct hr_topics_publisher *p)
 {
 	uint64_t now_us = hr_mono_us();
-	uint64_t until_us = now_us + FENCE_FOLD_US;
+	uint64_t until_us;
+	int64_t end;
 	char text[160];
 
 	if (p->fenced_us != 0 && now_us - p->fenced_us > FENCE_FORGET_US)
@@ -198,9 +206,11 @@ static void sit_out_fence(struct hr_topics_publisher *p)
 		 p->fence_backoff_ms + (uint32_t)(now_us % (p->fence_backoff_ms / 2)));
 	if (p->fence_backoff_ms < FENCE_MAX_MS)
 		p->fence_backoff_ms *= 2;
-	while (!hr_topics_is_folded(p) && hr_mono_us() < until_us &&
+	until_us = hr_mono_us() + FENCE_FOLD_US;
+	end = hr_topics_log_end(p);
+	while (!hr_topics_is_folded(p, end) && hr_mono_us() < until_us &&
 	       !hr_topics_stops(p->view))
-		sleep_ms(p, IDLE_MS);
+		sleep_ms(p, FOLD_POLL_MS);
 	p->was_fenced = false;
 }
 
@@ -317,7 +327,7 @@ static int look_ahead(struct hr_topics_publisher *p, struct hr_err *err)
 	if (now_us < p->next_alarm_us)
 		return 0;
 	p->next_alarm_us = now_us + ALARM_US;
-	if (!hr_topics_is_folded(p) ||
+	if (!hr_topics_is_folded(p, hr_topics_log_end(p)) ||
 	    hr_feed_last(p->view->conf.feed, p->shape.shard) >= p->at.n)
 		return 0;
 	return hr_fail(err, -ENODATA,
@@ -347,7 +357,7 @@ static int next_link(struct hr_topics_publisher *p, struct hr_link **out,
 
 static void lag_tell(struct hr_topics_publisher *p)
 {
-	for (int t = 0; t < HR_TOPIC_COUNT; t++)
+	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT; t++)
 		for (uint32_t i = 0;
 		     p->lag[t] != NULL && i < hr_topics_own(&p->shape, t); i++)
 			hr_stat_set(p->lag[t][i], p->batch.counts[t][i]);
@@ -355,7 +365,7 @@ static void lag_tell(struct hr_topics_publisher *p)
 
 static bool is_full(const struct hr_topics_publisher *p)
 {
-	return p->batch.sent_bytes >= p->batch_max_bytes ||
+	return p->batch.sent_bytes >= p->batch_bytes ||
 	       p->batch.n_links >= BATCH_MAX_LINKS;
 }
 
@@ -416,9 +426,23 @@ static void observe_latencies(struct hr_topics_publisher *p)
 	pthread_mutex_unlock(&v->lock);
 }
 
-static void committed(struct hr_topics_publisher *p, uint64_t began_us)
+static void batch_adapt(struct hr_topics_publisher *p, uint64_t cycle_us)
 {
-	uint64_t cycle_us = hr_mono_us() - began_us, gap_us;
+	if (cycle_us > CYCLE_LONG_US && p->batch_bytes > BATCH_FLOOR_BYTES)
+		p->batch_bytes /= 2;
+	else if (cycle_us < CYCLE_SHORT_US && p->batch_bytes < p->batch_max_bytes)
+		p->batch_bytes *= 2;
+	if (p->batch_bytes > p->batch_max_bytes)
+		p->batch_bytes = p->batch_max_bytes;
+}
+
+static void committed(struct hr_topics_publisher *p, uint64_t cycle_us)
+{
+	uint64_t began_us = hr_mono_us() - cycle_us, gap_us;
+
+	hr_debug("view",
+		 "topics: shard %u: %u links, %" PRIu64 " bytes in %" PRIu64 " us",
+		 p->shape.shard, p->batch.n_links, p->batch.sent_bytes, cycle_us);
 
 	p->mean_cycle_us = p->mean_cycle_us == 0
 				   ? cycle_us
@@ -463,6 +487,8 @@ static void connect_once(struct hr_topics_publisher *p)
 		p->is_checked = false;
 		p->mean_cycle_us = 0;
 		p->next_begin_us = 0;
+		if (p->batch_bytes > BATCH_MIN_BYTES)
+			p->batch_bytes = BATCH_MIN_BYTES;
 		atomic_store_explicit(&p->applied, p->at.n, memory_order_release);
 		atomic_store_explicit(&p->taken, p->at.n, memory_order_relaxed);
 		hr_topics_tell(p, HR_VIEW_CATCHING_UP, "");
@@ -478,12 +504,15 @@ static void connect_once(struct hr_topics_publisher *p)
 
 static void transact(struct hr_topics_publisher *p)
 {
-	uint64_t began_us = hr_mono_us();
+	uint64_t began_us = hr_mono_us(), cycle_us;
 	struct hr_err err = { "" };
 	int r = hr_topics_transact(p, &err);
 
+	cycle_us = hr_mono_us() - began_us;
+	if (r == 0 || cycle_us > CYCLE_LONG_US)
+		batch_adapt(p, cycle_us);
 	if (r == 0) {
-		committed(p, began_us);
+		committed(p, cycle_us);
 		if (atomic_load_explicit(&p->state, memory_order_relaxed) ==
 		    HR_VIEW_CONNECTING)
 			hr_topics_tell(p, HR_VIEW_CATCHING_UP, "");

@@ -59,7 +59,7 @@ static void the_longest_record_fits_its_bound_and_comes_back(void)
 	p.generation = UINT32_MAX;
 	p.n = UINT64_MAX;
 	p.k = UINT32_MAX;
-	for (int t = 0; t < HR_TOPIC_COUNT; t++)
+	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT; t++)
 		for (uint32_t i = 0; i < hr_topics_own(&shape, t); i++)
 			ends.end[t][i] = INT64_MAX - (int64_t)i;
 	n = hr_topics_position_print(&p, &ends, out);
@@ -67,7 +67,7 @@ static void the_longest_record_fits_its_bound_and_comes_back(void)
 	CU_ASSERT_EQUAL_FATAL(hr_topics_position_parse(out, n, &found, &back), 0);
 	CU_ASSERT_EQUAL(found.n, p.n);
 	CU_ASSERT_TRUE(hr_id128_equals(&found.digest, &p.digest));
-	for (int t = 0; t < HR_TOPIC_COUNT; t++)
+	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT; t++)
 		for (uint32_t i = 0; i < hr_topics_own(&shape, t); i++)
 			CU_ASSERT_EQUAL(back.end[t][i], ends.end[t][i]);
 	hr_topics_ends_fini(&ends);
