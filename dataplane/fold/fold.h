@@ -91,8 +91,8 @@ struct hr_fold_totals {
 	uint64_t logged;
 	uint64_t verdicts[HR_FOLD_VERDICTS];
 	uint64_t rejects[HR_REJECT_COUNT];
-	uint64_t gaps; /* sequence numbers missing as of now: jumped over, not filled */
-	uint64_t streams; /* windows held; those past their age leave with the next
+	uint64_t gaps, filled; /* as in struct hr_out; missing now: their difference */
+	uint64_t streams;      /* windows held; those past their age leave with the next
 			   * links, at most 1,024 with each */
 };
 

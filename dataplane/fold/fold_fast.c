@@ -345,8 +345,9 @@ static void rows_prefetch(const struct hr_out *out, const struct batch *b)
 	for (uint32_t i = 0; i < b->n_lanes; i++) {
 		const uint32_t row = out->slots[b->lanes[i].slot];
 
-		if (row != HR_NO_ROW)
-			__builtin_prefetch(&out->users[row], 1);
+		/* Or where a new user will go: nobody can foretell which. */
+		__builtin_prefetch(&out->users[row == HR_NO_ROW ? out->n_users : row],
+				   1);
 	}
 }
 
@@ -456,7 +457,8 @@ static void totals_add(struct hr_fold_totals *totals, const struct hr_link *link
 		totals->verdicts[i] += out->verdicts[i];
 	for (uint32_t i = 0; i < HR_REJECT_COUNT; i++)
 		totals->rejects[i] += out->rejects[i];
-	totals->gaps += out->gaps - out->filled;
+	totals->gaps += out->gaps;
+	totals->filled += out->filled;
 }
 
 static void link_end(struct hr_fold *fold)

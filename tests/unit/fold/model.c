@@ -188,6 +188,7 @@ void model_fold(struct model *m, const struct test_link *l)
 		m->totals.verdicts[i] += m->verdicts[i];
 	for (int i = 0; i < HR_REJECT_COUNT; i++)
 		m->totals.rejects[i] += m->rejects[i];
-	m->totals.gaps += m->gaps - m->filled;
+	m->totals.gaps += m->gaps;
+	m->totals.filled += m->filled;
 	m->totals.streams = count_alive(m, l->clock_us);
 }
