@@ -52,7 +52,7 @@ static inline enum hr_reject parsed(struct parsing *p, uint8_t codec, const void
 
 static inline bool is_text(struct hr_str s, const char *text)
 {
-	return s.n == strlen(text) && memcmp(s.p, text, s.n) == 0;
+	return s.n == strlen(text) && (s.n == 0 || memcmp(s.p, text, s.n) == 0);
 }
 
 /* The record, as a C string in memory of the size the contract says is enough;

@@ -135,6 +135,45 @@ static void the_bound_holds_for_what_grows_most(void)
 	parsing_free(&p);
 }
 
+/* Texts go over by whole words: one character to be escaped, at every place of texts
+ * of every length. */
+static void what_must_be_escaped_is_at_every_place(void)
+{
+	static const struct {
+		char c;
+		const char *escaped;
+	} odd[] = { { '"', "\\\"" },     { '\\', "\\\\" },    { 0, "\\u0000" },
+		    { 0x1f, "\\u001f" }, { 0x7f, "\\u007f" }, { ' ', " " } };
+	struct parsing p = { 0 };
+
+	for (size_t n = 1; n <= 40; n++) {
+		for (size_t at = 0; at < n; at++) {
+			for (size_t i = 0; i < HR_COUNT(odd); i++) {
+				struct message m = { 0 }, pair = { 0 };
+				char text[40], want[64], *record;
+
+				memset(text, 'x', n);
+				text[at] = odd[i].c;
+				add_text(&m, 1, "u");
+				add_text(&m, 2, "t");
+				add_text(&pair, 1, "k");
+				add_bytes(&pair, 2, text, n);
+				add_message(&m, 6, &pair);
+				CU_ASSERT_EQUAL_FATAL(
+					parsed(&p, HR_CODEC_PROTOBUF, m.bytes, m.n),
+					HR_REJECT_NONE);
+				record = rendered(&p.ev, m.n);
+				snprintf(want, sizeof(want), "{\"k\":\"%.*s%s%.*s\"}",
+					 (int)at, text, odd[i].escaped,
+					 (int)(n - at - 1), text + at + 1);
+				CU_ASSERT_PTR_NOT_NULL(strstr(record, want));
+				free(record);
+			}
+		}
+	}
+	parsing_free(&p);
+}
+
 static void pairs_come_in_the_senders_order_and_decoded(void)
 {
 	static const struct {
@@ -189,6 +228,8 @@ int main(void)
 		  it_fits_exactly_or_nothing_is_said },
 		{ "the bound holds for what grows most",
 		  the_bound_holds_for_what_grows_most },
+		{ "what must be escaped is, at every place",
+		  what_must_be_escaped_is_at_every_place },
 		{ "pairs come in the sender's order, and decoded",
 		  pairs_come_in_the_senders_order_and_decoded },
 		{ "every reason has a label and a sentence",
