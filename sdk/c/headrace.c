@@ -45,6 +45,8 @@
 #define PRODUCT_MAX 64
 #define CATEGORY_MAX 64
 #define TIME_MS_MAX 253402300799999 /* 9999-12-31T23:59:59.999Z */
+#define NUMBER_MAX 1000             /* characters */
+#define QUANTITY_DIGITS 15          /* price and quantity are below 10^15 in size */
 
 /* ---- results ---- */
 
@@ -397,6 +399,35 @@ static bool is_number(struct headrace_slice s)
 	return p == end;
 }
 
+/* A number, below 10^QUANTITY_DIGITS in size: where its first digit that is not 0
+ * stands, counted from the point (123.4 has it at 3, 0.05 at -1), and the exponent. */
+static bool is_in_range(struct headrace_slice s)
+{
+	const char *p = s.p, *end = p + s.n;
+	bool has_digit = false, behind_point = false, negative = false;
+	long place = 0, exponent = 0;
+
+	for (; p < end && *p != 'e' && *p != 'E'; p++) {
+		if (*p == '.')
+			behind_point = true;
+		else if (*p >= '1' && *p <= '9')
+			has_digit = true;
+		if (*p >= '0' && *p <= '9') {
+			if (!behind_point && has_digit)
+				place++;
+			else if (behind_point && !has_digit)
+				place--;
+		}
+	}
+	for (; p < end; p++) {
+		negative = negative || *p == '-';
+		if (*p >= '0' && *p <= '9' && exponent < 100000)
+			exponent = exponent * 10 + (*p - '0');
+	}
+	return !has_digit ||
+	       place + (negative ? -exponent : exponent) <= QUANTITY_DIGITS;
+}
+
 static bool take_digits(const char **p, const char *end, int n, int *out)
 {
 	int v = 0;
@@ -501,6 +532,15 @@ static bool is_name(struct headrace_slice s, size_t max)
 	return s.n >= 1 && s.n <= max && text_kind(s) <= CLEAN;
 }
 
+static bool is_quantity(const struct headrace_pair *pair)
+{
+	const int64_t limit = 1000000000000000; /* 10^QUANTITY_DIGITS */
+
+	if (pair->form == HEADRACE_INTEGER)
+		return pair->integer > -limit && pair->integer < limit;
+	return pair->form == HEADRACE_NUMBER && is_in_range(pair->text);
+}
+
 static int check_pair(const struct headrace_pair *pair)
 {
 	if (!is_name(pair->key, PAIR_KEY_MAX))
@@ -511,7 +551,8 @@ static int check_pair(const struct headrace_pair *pair)
 		return HEADRACE_TOO_LARGE;
 	if (pair->form == HEADRACE_TEXT && text_kind(pair->text) == NOT_UTF8)
 		return HEADRACE_BAD_TEXT;
-	if (pair->form == HEADRACE_NUMBER && !is_number(pair->text))
+	if (pair->form == HEADRACE_NUMBER &&
+	    (pair->text.n > NUMBER_MAX || !is_number(pair->text)))
 		return HEADRACE_BAD_NUMBER;
 	if (STR_IS(pair->key, "product_id") &&
 	    (pair->form != HEADRACE_TEXT || !is_name(pair->text, PRODUCT_MAX)))
@@ -520,7 +561,7 @@ static int check_pair(const struct headrace_pair *pair)
 	    (pair->form != HEADRACE_TEXT || !is_name(pair->text, CATEGORY_MAX)))
 		return HEADRACE_BAD_CATEGORY;
 	if ((STR_IS(pair->key, "price") || STR_IS(pair->key, "quantity")) &&
-	    pair->form != HEADRACE_NUMBER && pair->form != HEADRACE_INTEGER)
+	    !is_quantity(pair))
 		return HEADRACE_BAD_NUMBER;
 	return HEADRACE_OK;
 }

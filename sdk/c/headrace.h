@@ -102,8 +102,9 @@ enum headrace_form {
 	HEADRACE_NULL,
 };
 
-/* One metadata pair. product_id, category (texts), price and quantity (numbers)
- * are understood by the appliance, all others are carried through unchanged. */
+/* One metadata pair. product_id, category (texts), price and quantity (numbers
+ * below 10^15 in size) are understood by the appliance, all others are carried
+ * through unchanged. A number has at most 1,000 characters. */
 struct headrace_pair {
 	struct headrace_slice key;
 	struct headrace_slice text; /* TEXT and NUMBER */

@@ -560,6 +560,56 @@ static void numbers_are_written_as_json_writes_them(void)
 	}
 }
 
+static void price_and_quantity_are_below_10_to_the_15(void)
+{
+	static const struct {
+		const char *text;
+		bool ok;
+	} rows[] = {
+		{ "0", true },
+		{ "999999999999999.99", true },
+		{ "-999999999999999", true },
+		{ "1000000000000000", false },
+		{ "-1000000000000000", false },
+		{ "1e14", true },
+		{ "1e15", false },
+		{ "0.001e17", true },
+		{ "0.001e18", false },
+		{ "1000e-99999999999", true },
+		{ "1e99999999999999999999", false },
+		{ "0.00e99999999999", true },
+	};
+
+	for (size_t i = 0; i < HR_COUNT(rows); i++) {
+		static const char *const keys[] = { "price", "quantity", "other" };
+
+		for (size_t k = 0; k < HR_COUNT(keys); k++) {
+			struct headrace_pair pair =
+				headrace_number(keys[k], rows[i].text);
+			struct headrace_event ev = view();
+
+			ev.pairs = &pair;
+			ev.n_pairs = 1;
+			CU_ASSERT_EQUAL(append_one(&ev), rows[i].ok || k == 2
+								 ? HEADRACE_OK
+								 : HEADRACE_BAD_NUMBER);
+		}
+	}
+}
+
+static void a_number_has_at_most_a_thousand_characters(void)
+{
+	struct headrace_pair pair = headrace_number("other", "");
+	struct headrace_event ev = view();
+
+	ev.pairs = &pair;
+	ev.n_pairs = 1;
+	pair.text = many('7', 1000);
+	CU_ASSERT_EQUAL(append_one(&ev), HEADRACE_OK);
+	pair.text = many('7', 1001);
+	CU_ASSERT_EQUAL(append_one(&ev), HEADRACE_BAD_NUMBER);
+}
+
 static void what_the_appliance_understands_has_its_form(void)
 {
 	static const struct {
@@ -569,6 +619,14 @@ static void what_the_appliance_understands_has_its_form(void)
 		{ { .key = STR("price"), .text = STR("1") }, HEADRACE_BAD_NUMBER },
 		{ { .key = STR("price"), .form = HEADRACE_TRUE }, HEADRACE_BAD_NUMBER },
 		{ { .key = STR("price"), .form = HEADRACE_INTEGER }, HEADRACE_OK },
+		{ { .key = STR("price"),
+		    .form = HEADRACE_INTEGER,
+		    .integer = 999999999999999 },
+		  HEADRACE_OK },
+		{ { .key = STR("quantity"),
+		    .form = HEADRACE_INTEGER,
+		    .integer = -1000000000000000 },
+		  HEADRACE_BAD_NUMBER },
 		{ { .key = STR("quantity"), .form = HEADRACE_NULL },
 		  HEADRACE_BAD_NUMBER },
 		{ { .key = STR("product_id"), .form = HEADRACE_INTEGER },
@@ -685,6 +743,10 @@ int main(void)
 		  each_key_is_there_once_and_no_more_than_64 },
 		{ "numbers are written as JSON writes them",
 		  numbers_are_written_as_json_writes_them },
+		{ "price and quantity are below 10^15",
+		  price_and_quantity_are_below_10_to_the_15 },
+		{ "a number has at most 1,000 characters",
+		  a_number_has_at_most_a_thousand_characters },
 		{ "what the appliance understands has its form",
 		  what_the_appliance_understands_has_its_form },
 		{ "times are ISO 8601 or milliseconds since 1970",
