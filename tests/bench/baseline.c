@@ -465,7 +465,7 @@ static void read_options(int argc, char **argv)
 static void open_all(void)
 {
 	static struct hr_write_key keys[HR_KEYS_MAX];
-	struct hr_keyring *ring;
+	struct hr_keyring *ring = NULL;
 	struct hr_err err;
 	int n = hr_keys_read(keys, HR_KEYS_MAX, my.key_file, &err);
 

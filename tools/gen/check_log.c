@@ -40,8 +40,10 @@ static void add_other(struct hr_check_log *check, struct hr_str event)
 		const uint64_t more = check->max_others * 2 + 1024;
 		uint64_t *fresh = realloc(check->others, more * sizeof(*fresh));
 
-		if (fresh == NULL)
-			abort(); /* a few bytes an event; there is no going on */
+		if (fresh == NULL) {
+			check->is_out_of_memory = true;
+			return;
+		}
 		check->others = fresh;
 		check->max_others = more;
 	}
@@ -287,6 +289,8 @@ int hr_check_lost(struct hr_check_log *check, struct hr_lost *out, struct hr_err
 	static const uint8_t no_key[HEADRACE_KEY_BYTES];
 
 	*out = (struct hr_lost){ 0, 0 };
+	if (check->is_out_of_memory)
+		return hr_fail(err, -ENOMEM, "no memory for events of no plan");
 	if (check->known->n_logged == check->known->n_events)
 		return 0;
 	for (uint32_t p = 0; p < check->known->n_plans; p++) {

@@ -16,7 +16,8 @@ struct hr_check_log {
 	struct hr_known *known;
 	struct hr_findings *findings;
 	uint32_t n_shards;
-	bool takes_others; /* events of nobody's plan are counted, not told */
+	bool takes_others;     /* events of nobody's plan are counted, not told */
+	bool is_out_of_memory; /* for others: hr_check_lost() says so */
 	uint64_t n_others;
 	uint64_t *others; /* hashes of their bytes, for dead_letters */
 	uint64_t max_others;

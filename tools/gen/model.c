@@ -22,15 +22,30 @@ static uint32_t slot_of(const struct hr_model_names *names, struct hr_str text)
 	return at;
 }
 
-static bool grow(struct hr_model_names *names)
+/* A larger array with zeroes behind what was in it. */
+static bool widen(void *array, size_t size, uint32_t n, uint32_t more)
 {
+	void **at = array;
+	uint8_t *fresh = realloc(*at, more * size);
+
+	if (fresh == NULL)
+		return false;
+	memset(fresh + n * size, 0, (more - n) * size);
+	*at = fresh;
+	return true;
+}
+
+/* Room for more names, and for what is counted by name. */
+static bool grow(struct hr_model *model)
+{
+	struct hr_model_names *names = &model->names;
 	const uint32_t more = names->max == 0 ? 1024 : names->max * 2;
-	struct hr_str *texts = realloc(names->texts, more * sizeof(*texts));
 	uint32_t *slots = calloc(more * 2, sizeof(*slots));
 
-	if (texts != NULL)
-		names->texts = texts;
-	if (texts == NULL || slots == NULL) {
+	if (slots == NULL ||
+	    !widen(&names->texts, sizeof(*names->texts), names->max, more) ||
+	    !widen(&model->scores, sizeof(*model->scores), names->max, more) ||
+	    !widen(&model->scored, sizeof(*model->scored), names->max, more)) {
 		free(slots);
 		return false;
 	}
@@ -44,12 +59,13 @@ static bool grow(struct hr_model_names *names)
 }
 
 /* Its number; new texts are copied. HR_PLANNED_NONE without memory. */
-static uint32_t name(struct hr_model_names *names, struct hr_str text)
+static uint32_t name(struct hr_model *model, struct hr_str text)
 {
+	struct hr_model_names *names = &model->names;
 	uint32_t at;
 	uint8_t *copy;
 
-	if (names->n == names->max && !grow(names))
+	if (names->n == names->max && !grow(model))
 		return HR_PLANNED_NONE;
 	at = slot_of(names, text);
 	if (names->slots[at] != 0)
@@ -84,7 +100,7 @@ static bool name_products(struct hr_model *model)
 		const struct hr_str s = { (const uint8_t *)text,
 					  hr_product_name(p, text) };
 
-		if (name(&model->names, s) != p)
+		if (name(model, s) != p)
 			return false;
 	}
 	return true;
@@ -146,7 +162,7 @@ int hr_model_similar(struct hr_model *model, uint32_t product,
 	model->similar_first[product] = model->n_members;
 	model->similar_n[product] = n;
 	for (uint32_t i = 0; i < n; i++) {
-		const uint32_t number = name(&model->names, members[i]);
+		const uint32_t number = name(model, members[i]);
 
 		if (number == HR_PLANNED_NONE)
 			return hr_fail(err, -ENOMEM, "no memory for similar products");
@@ -260,23 +276,12 @@ static uint32_t favourite(const struct hr_model *model)
 	return best;
 }
 
-static void make_room(struct hr_model *model)
-{
-	if (model->scores != NULL)
-		return;
-	model->scores = calloc(model->names.n, sizeof(*model->scores));
-	model->scored = calloc(model->names.n, sizeof(*model->scored));
-	if (model->scores == NULL || model->scored == NULL)
-		abort(); /* a dozen bytes a product; there is no going on */
-}
-
 void hr_model_fold(struct hr_model *model, uint32_t user)
 {
 	const struct hr_known *known = model->known;
 	uint64_t period = UINT64_MAX;
 	struct hr_planned planned;
 
-	make_room(model);
 	forget(model);
 	for (uint32_t e = known->users[user].first; e != HR_KNOWN_NONE;
 	     e = known->events[e].next) {
