@@ -35,7 +35,6 @@ static bool drain_log(struct hr_dataplane *d, uint64_t until_us)
 	if (d->owner == NULL)
 		return true;
 	tentative = hr_owner_stop(d->owner, left_ms(until_us));
-	d->owner = NULL;
 	if (tentative > 0)
 		hr_error(
 			"log",
@@ -147,6 +146,8 @@ enum hr_exit hr_dataplane_end(struct hr_dataplane *d)
 		hr_dataplane_round(d, &ignored);
 	all = drain_log(d, until_us);
 	end_workers(d);
+	hr_owner_free(d->owner); /* whose shards' views the workers read */
+	d->owner = NULL;
 	all &= stop_views(d, until_us);
 	free_workers(d);
 	if (d->ports != NULL)

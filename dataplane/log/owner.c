@@ -288,7 +288,7 @@ static uint32_t window_of(const struct hr_owner_conf *conf, uint32_t worker)
 	return window < HR_OWNER_WINDOW ? window : HR_OWNER_WINDOW;
 }
 
-static void owner_free(struct hr_owner *o)
+void hr_owner_free(struct hr_owner *o)
 {
 	if (o == NULL)
 		return;
@@ -360,7 +360,7 @@ int hr_owner_start(struct hr_owner **out, const struct hr_owner_conf *conf,
 	*out = o;
 	return 0;
 fail:
-	owner_free(o);
+	hr_owner_free(o);
 	return r;
 }
 
@@ -381,14 +381,10 @@ void hr_owner_reason(const struct hr_owner *o, uint16_t shard, char *out, size_t
 
 uint64_t hr_owner_stop(struct hr_owner *o, uint32_t drain_ms)
 {
-	uint64_t tentative;
-
 	o->stop_at_us = hr_mono_us() + (uint64_t)drain_ms * 1000;
 	/* Pairs with the acquire in run(): it sees stop_at_us. */
 	atomic_store_explicit(&o->stops, true, memory_order_release);
 	hr_owner_wake(o);
 	pthread_join(o->thread, NULL);
-	tentative = o->tentative_items;
-	owner_free(o);
-	return tentative;
+	return o->tentative_items;
 }

@@ -104,11 +104,14 @@ void hr_owner_reason(const struct hr_owner *owner, uint16_t shard, char *out,
 /*
  * Stop: the workers have closed their last epochs and go on folding. Waits up to
  * drain_ms until all epochs are accepted and folded into the feed, then ends the
- * thread and frees; every epoch is back in the pool. Links that a worker had not
- * folded by then stay in its rings: hr_link_put() them when the worker has ended.
+ * thread; every epoch is back in the pool. Links that a worker had not folded by then
+ * stay in its rings: hr_link_put() them when the worker has ended. Until then it reads
+ * its shards' views, which stay as they are; hr_owner_free() comes behind.
  * Returns the number of datagrams (items) that were still tentative, to be counted
  * as HR_DROP_SHUTDOWN; 0 when everything is in the log.
  */
 uint64_t hr_owner_stop(struct hr_owner *owner, uint32_t drain_ms);
+/* Of a stopped one, when nobody uses its shards' views any more. NULL is allowed. */
+void hr_owner_free(struct hr_owner *owner);
 
 #endif

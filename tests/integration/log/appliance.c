@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -189,6 +190,7 @@ static void item_bytes(uint8_t *out, uint32_t n, uint32_t load, uint16_t shard,
 
 /* What one worker thread keeps of a shard. */
 struct filling {
+	uint64_t accepted; /* seen by watch() */
 	uint64_t number, closed, last_us;
 };
 
@@ -260,6 +262,20 @@ struct worker_arg {
 	uint32_t worker;
 };
 
+/* A worker reads what its shards have come to until its end, which is after the
+ * owner's. */
+static void watch(const struct app *app, uint32_t worker, struct filling *filling)
+{
+	for (uint32_t s = worker; s < app->set.n_shards; s += app->n_workers) {
+		const struct hr_shard_view *view =
+			hr_owner_shard(app->owner, (uint16_t)s);
+		const uint64_t n = atomic_load(&view->items_accepted);
+
+		assert(n >= filling[s].accepted);
+		filling[s].accepted = n;
+	}
+}
+
 static void *work(void *p)
 {
 	struct worker_arg arg = *(struct worker_arg *)p;
@@ -276,6 +292,7 @@ static void *work(void *p)
 			fill(app, arg.worker, (uint16_t)s, &filling[s], now_us);
 		if (!app->holds_folding)
 			fold_some(app, arg.worker);
+		watch(app, arg.worker, filling);
 		usleep(20);
 	}
 	free(filling);
@@ -355,7 +372,6 @@ void app_stop(struct app *app, uint32_t drain_ms)
 	atomic_store(&app->stops_load, true);
 	usleep(5000); /* a worker that looked before has closed its last epoch */
 	app->tentative = hr_owner_stop(app->owner, drain_ms);
-	app->owner = NULL;
 	atomic_store(&app->stops_folding, true);
 	for (uint32_t w = 0; w < app->n_workers; w++) {
 		pthread_join(app->worker[w], NULL);
@@ -368,6 +384,8 @@ void app_stop(struct app *app, uint32_t drain_ms)
 		free(app->accepted[w]);
 		free(app->folded[w]);
 	}
+	hr_owner_free(app->owner);
+	app->owner = NULL;
 	hr_epoch_pool_free(app->pool);
 }
 
