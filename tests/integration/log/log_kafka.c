@@ -183,7 +183,7 @@ static void another_S_is_refused_naming_both(void)
 	config.generation = 2;
 	CU_ASSERT_EQUAL(hr_data_set_find(&set, &config, true, 20000, &err), -EINVAL);
 	shows(err.text, "generation 1");
-	shows(err.text, "says 2");
+	shows(err.text, "generation 2");
 }
 
 static void topics_with_other_partitions_or_settings_are_refused_naming_both(void)
