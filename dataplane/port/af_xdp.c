@@ -351,8 +351,10 @@ static int queue(struct hr_port *port, uint16_t number, struct rte_mempool *pool
  * The driver of 22.11.11 unmaps the rings and forgets the socket, which would keep the
  * queue of the interface and the pinned buffers until the process ends.
  */
-static void closed(struct hr_port *port)
+static void close_device(struct hr_port *port)
 {
+	rte_eth_dev_stop(port->port_id);
+	rte_eth_dev_close(port->port_id);
 	for (uint32_t i = 0; i < port->n_queues; i++)
 		if (port->queues[i].fd >= 0 && is_af_xdp(port->queues[i].fd))
 			close(port->queues[i].fd);
@@ -384,6 +386,6 @@ const struct hr_port_kind_ops hr_port_af_xdp = {
 	.check = check,
 	.arguments = arguments,
 	.queue = queue,
-	.closed = closed,
+	.close = close_device,
 	.read = read_counts,
 };

@@ -78,15 +78,6 @@ int hr_dpdk_log_open(void)
 	return 0;
 }
 
-void hr_dpdk_log_close(void)
-{
-	if (stream == NULL)
-		return;
-	rte_openlog_stream(NULL);
-	fclose(stream);
-	stream = NULL;
-}
-
 void hr_dpdk_log_forget(void)
 {
 	pthread_mutex_lock(&lock);

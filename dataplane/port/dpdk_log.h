@@ -7,15 +7,13 @@
  * warnings as warnings (whether they matter is for the caller to say), the rest as
  * debug. The first warning of an attempt is kept for the sentence of its error: those
  * behind it are the callers' echo.
- * Any thread may speak; open, close and what_was_said are the main thread's.
+ * Any thread may speak; the functions are the main thread's.
  */
 
 #include <stddef.h>
 
-/* Returns 0 or -ENOMEM. */
+/* Returns 0 or -ENOMEM. Stays open: DPDK's threads live as long as the process. */
 int hr_dpdk_log_open(void);
-/* DPDK must have nothing to say any more: after rte_eal_cleanup(). */
-void hr_dpdk_log_close(void);
 
 /* Forget, before an attempt. */
 void hr_dpdk_log_forget(void);

@@ -11,14 +11,22 @@
  * 24.11) takes its first ring for each of the missing ones: frames come twice and get
  * overwritten before they were read. What the peer has is the driver's secret until
  * then, so it can only be found out and said, not prevented.
+ *
+ * The driver's connections live on DPDK's interrupt thread and are not locked against
+ * others. So a device is closed there, too, and a worker's burst is made to end before
+ * the memory under it goes: see munmap() below.
  */
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -177,6 +185,79 @@ static void read_counts(const struct hr_port *port, struct hr_port_counts *out)
 			 port->config.device, port->n_queues);
 }
 
+static _Thread_local bool is_interrupt_thread;
+/* For munmap(): where the workers' queues are. */
+static _Atomic(struct hr_ports *) guarded;
+
+static bool is_in_burst(const struct hr_ports *ports)
+{
+	for (uint32_t i = 0; i < ports->n_queues; i++)
+		if (atomic_load_explicit(&ports->queues[i].is_in_burst,
+					 memory_order_seq_cst))
+			return true;
+	return false;
+}
+
+/*
+ * Stands before the C library's for the whole process, for one caller: when a peer
+ * goes away, the driver (22.11, 24.11) clears its "connected" flag and unmaps the rings,
+ * while a worker that saw the flag set may still be copying out of them. Without this
+ * wait, one killing in about 200 of a sending peer killed us, too, when all threads
+ * shared a CPU. Workers store is_in_burst before the driver reads the flag.
+ */
+int munmap(void *address, size_t bytes)
+{
+	struct hr_ports *ports = atomic_load(&guarded);
+
+	if (is_interrupt_thread && ports != NULL)
+		while (is_in_burst(ports))
+			sched_yield();
+	return (int)syscall(SYS_munmap, address, bytes);
+}
+
+struct errand {
+	void (*run)(struct hr_port *port);
+	struct hr_port *port;
+	sem_t is_done;
+};
+
+static void run_errand(void *context)
+{
+	struct errand *errand = context;
+
+	is_interrupt_thread = true;
+	if (errand->run != NULL)
+		errand->run(errand->port);
+	sem_post(&errand->is_done);
+}
+
+/* Returns when run(port) has returned on DPDK's interrupt thread. */
+static int on_interrupt_thread(void (*run)(struct hr_port *port), struct hr_port *port)
+{
+	struct errand errand = { .run = run, .port = port };
+	int r;
+
+	sem_init(&errand.is_done, 0, 0);
+	r = rte_eal_alarm_set(1, run_errand, &errand);
+	while (r == 0 && sem_wait(&errand.is_done) < 0)
+		; /* a signal */
+	sem_destroy(&errand.is_done);
+	return r;
+}
+
+static void stop_and_close(struct hr_port *port)
+{
+	rte_eth_dev_stop(port->port_id);
+	rte_eth_dev_close(port->port_id);
+}
+
+static void close_device(struct hr_port *port)
+{
+	/* Without memory for an alarm: here is better than not at all. */
+	if (on_interrupt_thread(stop_and_close, port) < 0)
+		stop_and_close(port);
+}
+
 /* The driver cries at every attempt; the link's state is told by hr_ports_read(). */
 static void connect_quietly(struct hr_port *port)
 {
@@ -203,22 +284,39 @@ static void retry(void *context)
 	rte_eal_alarm_set(RETRY_US, retry, ports);
 }
 
-int hr_memif_retry_start(struct hr_ports *ports)
+int hr_memif_begin(struct hr_ports *ports)
 {
+	bool has_memif = false, has_client = false;
+	int r = 0;
+
 	for (uint32_t i = 0; i < ports->n_ports; i++)
-		if (ports->ports[i].ops == &hr_port_memif &&
-		    !ports->ports[i].config.memif_is_server) {
-			ports->has_retry = true;
-			return rte_eal_alarm_set(RETRY_US, retry, ports);
+		if (ports->ports[i].ops == &hr_port_memif) {
+			has_memif = true;
+			has_client |= !ports->ports[i].config.memif_is_server;
 		}
-	return 0;
+	if (has_memif) {
+		atomic_store(&guarded, ports);
+		r = on_interrupt_thread(NULL, NULL);
+	}
+	if (r == 0 && has_client) {
+		ports->has_retry = true;
+		r = rte_eal_alarm_set(RETRY_US, retry, ports);
+	}
+	return r;
 }
 
-void hr_memif_retry_stop(struct hr_ports *ports)
+void hr_memif_end(struct hr_ports *ports)
 {
 	if (ports->has_retry)
 		rte_eal_alarm_cancel(retry, ports); /* waits for one that runs */
 	ports->has_retry = false;
+}
+
+void hr_memif_forget(struct hr_ports *ports)
+{
+	if (atomic_load(&guarded) == ports)
+		on_interrupt_thread(NULL, NULL); /* out of munmap() */
+	atomic_store(&guarded, NULL);
 }
 
 int hr_memif_prepare_socket(const struct hr_ports *ports, const struct hr_port *port,
@@ -240,5 +338,6 @@ const struct hr_port_kind_ops hr_port_memif = {
 	.is_lossless = true,
 	.check = check,
 	.arguments = arguments,
+	.close = close_device,
 	.read = read_counts,
 };

@@ -35,6 +35,7 @@ struct rte_mbuf;
  */
 int hr_eal_start(const struct hr_config *config, const char *program,
 		 struct hr_err *err);
+/* The last call before the process ends: waits for the workers' functions to return. */
 void hr_eal_stop(void);
 
 struct hr_ports;

@@ -18,6 +18,19 @@ uint32_t hr_rxq_port(const struct hr_rxq *q)
 	return q->port;
 }
 
+/* The device's rings may go at any moment, but not inside a burst: munmap() of memif.c
+ * waits. The store has to be seen before the driver looks whether they are there. */
+static inline uint32_t guarded_burst(struct hr_rxq *q, hr_rx_burst rx,
+				     struct rte_mbuf **out, uint32_t max)
+{
+	uint32_t n;
+
+	atomic_store_explicit(&q->is_in_burst, true, memory_order_seq_cst);
+	n = rx(q->rx_queue, out, (uint16_t)max);
+	atomic_store_explicit(&q->is_in_burst, false, memory_order_release);
+	return n;
+}
+
 uint32_t hr_rxq_burst(struct hr_rxq *q, struct rte_mbuf **out, uint32_t max,
 		      uint64_t now_us)
 {
@@ -30,7 +43,8 @@ uint32_t hr_rxq_burst(struct hr_rxq *q, struct rte_mbuf **out, uint32_t max,
 		/* Pairs with the release in hr_port_start(): rx_queue is set. */
 		hr_rx_burst rx = atomic_load_explicit(&q->rx, memory_order_acquire);
 
-		n = rx(q->rx_queue, out, (uint16_t)max);
+		n = q->is_memif ? guarded_burst(q, rx, out, max)
+				: rx(q->rx_queue, out, (uint16_t)max);
 	}
 	if (n > 0) {
 		uint64_t packets =

@@ -40,10 +40,12 @@ struct hr_rxq {
 	struct hr_capture *replay; /* of a pcap: read instead */
 	uint32_t port;             /* index in config->ports */
 	bool is_lossless;
+	bool is_memif;
 	int fd; /* poll() on it tells of packets; -1 = there is none */
 
 	/* The worker writes, the main thread reads. */
 	alignas(HR_CACHE_LINE) _Atomic uint64_t packets;
+	atomic_bool is_in_burst; /* of a memif */
 };
 
 struct hr_port;
@@ -60,8 +62,8 @@ struct hr_port_kind_ops {
 	/* Instead of plain rte_eth_rx_queue_setup(). */
 	int (*queue)(struct hr_port *port, uint16_t queue, struct rte_mempool *pool,
 		     struct hr_err *err);
-	/* After the device was closed. */
-	void (*closed)(struct hr_port *port);
+	/* Instead of plain rte_eth_dev_stop() and _close(). */
+	void (*close)(struct hr_port *port);
 	/* missed and is_up. */
 	void (*read)(const struct hr_port *port, struct hr_port_counts *out);
 };
@@ -110,9 +112,12 @@ int hr_memif_prepare_socket(const struct hr_ports *ports, const struct hr_port *
 /* memif.c: has a queue brought something that the peer does not have? */
 bool hr_memif_lacks_queues(const struct hr_port *port);
 
-/* memif.c: connect clients whose server is not there (yet, or any more), every
- * now and then, on DPDK's interrupt thread. */
-int hr_memif_retry_start(struct hr_ports *ports);
-void hr_memif_retry_stop(struct hr_ports *ports);
+/* memif.c: before the devices start. From now on bursts are guarded and clients are
+ * connected whose server is not there (yet, or any more). Returns 0 or -ENOMEM. */
+int hr_memif_begin(struct hr_ports *ports);
+/* Before the devices close: no more attempts. */
+void hr_memif_end(struct hr_ports *ports);
+/* Before the queues' memory goes. */
+void hr_memif_forget(struct hr_ports *ports);
 
 #endif

@@ -216,6 +216,7 @@ static int make_queues(struct hr_ports *ports, const struct hr_config *config)
 			ports->queues[n].port = i;
 			ports->queues[n].fd = -1;
 			ports->queues[n].is_lossless = port->ops->is_lossless;
+			ports->queues[n].is_memif = port->config.kind == HR_PORT_MEMIF;
 		}
 	}
 	return 0;
@@ -288,6 +289,8 @@ int hr_port_start(struct hr_port *port)
 
 int hr_ports_start(struct hr_ports *ports, struct hr_err *err)
 {
+	if (hr_memif_begin(ports) < 0)
+		return hr_fail(err, -ENOMEM, "no memory for a timer of the ports");
 	for (uint32_t i = 0; i < ports->n_ports; i++) {
 		struct hr_port *port = &ports->ports[i];
 		char what[HR_CONFIG_TEXT + 8];
@@ -309,19 +312,17 @@ int hr_ports_start(struct hr_ports *ports, struct hr_err *err)
 			return hr_fail_in(err, r, what);
 		}
 	}
-	if (hr_memif_retry_start(ports) < 0)
-		return hr_fail(err, -ENOMEM, "no memory for a timer of the ports");
 	return 0;
 }
 
 static void close_port(struct hr_port *port)
 {
 	hr_capture_close(port->replay);
-	if (port->is_configured) {
+	if (port->is_configured && port->ops->close != NULL) {
+		port->ops->close(port);
+	} else if (port->is_configured) {
 		rte_eth_dev_stop(port->port_id);
 		rte_eth_dev_close(port->port_id);
-		if (port->ops->closed != NULL)
-			port->ops->closed(port);
 	}
 	if (port->is_plugged)
 		rte_eal_hotplug_remove("vdev", port->name);
@@ -340,12 +341,13 @@ void hr_ports_close(struct hr_ports *ports)
 {
 	if (ports == NULL)
 		return;
-	hr_memif_retry_stop(ports);
+	hr_memif_end(ports);
 	for (uint32_t i = ports->n_ports; i-- > 0;)
 		close_port(&ports->ports[i]);
 	assert(ports->pool == NULL || !gives_all_back(ports) ||
 	       rte_mempool_in_use_count(ports->pool) == 0);
 	hr_pool_free(ports->pool);
+	hr_memif_forget(ports);
 	free(ports->queues);
 	free(ports);
 }

@@ -307,6 +307,32 @@ static void a_client_that_is_killed_may_be_followed_by_another(void)
 	hr_ports_close(ports);
 }
 
+/* Without the guard one such killing in a hundred was one too many. */
+static void a_sender_killed_in_the_middle_takes_nobody_along(void)
+{
+	struct hr_rxq *q;
+
+	begin(1);
+	add_memif(true, 1);
+	open_ports();
+	CU_ASSERT_EQUAL_FATAL(hr_ports_queues(ports, 0, &q, 1), 1);
+	for (uint32_t life = 0; life < 10; life++) {
+		uint64_t end_us = hr_mono_us() + PATIENCE_US;
+		pid_t pid = start_peer(UINT32_MAX);
+		uint32_t got = 0, want = 100 + life * 997;
+
+		while (got < want && hr_mono_us() < end_us)
+			take(q, &got);
+		CU_ASSERT_TRUE(got >= want);
+		kill(pid, SIGKILL);
+		while (is_up(0) && hr_mono_us() < end_us)
+			take(q, &got);
+		waitpid(pid, NULL, 0);
+		CU_ASSERT_FALSE(is_up(0));
+	}
+	hr_ports_close(ports);
+}
+
 static pid_t start_server(void)
 {
 	pid_t pid = fork();
@@ -433,6 +459,8 @@ int main(int argc, char **argv)
 		  a_server_without_a_client_is_down_and_brings_nothing },
 		{ "a client that is killed may be followed by another",
 		  a_client_that_is_killed_may_be_followed_by_another },
+		{ "a sender killed in the middle takes nobody along",
+		  a_sender_killed_in_the_middle_takes_nobody_along },
 		{ "a client waits for its server, and for the next",
 		  a_client_waits_for_its_server_and_for_the_next },
 		{ "what cannot be a socket is refused by name",
@@ -448,7 +476,7 @@ int main(int argc, char **argv)
 	if (argc == 4) {
 		snprintf(path, sizeof(path), "%s", argv[2]);
 		return peer(strcmp(argv[1], "--peer-server") == 0,
-			    (uint32_t)atoi(argv[3]));
+			    (uint32_t)strtoul(argv[3], NULL, 10));
 	}
 	if (mkdtemp(folder) == NULL)
 		return 2;
