@@ -278,7 +278,8 @@ static void compare_scores(struct model *m, uint32_t user, const redisReply *r)
 	struct user *u = &m->users[user];
 	char name[32], score[48];
 
-	qsort(u->scores.rows, u->scores.n, sizeof(struct tally), by_score);
+	if (u->scores.n > 0)
+		qsort(u->scores.rows, u->scores.n, sizeof(struct tally), by_score);
 	if (r->elements != 2 * (size_t)u->scores.n) {
 		differ(m, "user:user_%u:recommendations has %zu, expected %u", user,
 		       r->elements / 2, u->scores.n);

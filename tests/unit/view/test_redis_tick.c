@@ -170,8 +170,8 @@ static const char *written(uint32_t i)
 static void a_new_user_comes_to_six_commands_and_one_for_the_category(void)
 {
 	static const char *const expected[] = {
-		"HSET user:u:profile total_views 2 total_purchases 1 last_active "
-		"2024-01-15T10:30:00.007Z favorite_category shoes",
+		("HSET user:u:profile total_views 2 total_purchases 1 last_active "
+		 "2024-01-15T10:30:00.007Z favorite_category shoes"),
 		"SET headrace:user:u:state 1 0 1705314600007 2 1 3 shoes",
 		"HSET headrace:user:u:categories shoes 3",
 		"LPUSH user:u:recent_views a b",
