@@ -103,33 +103,40 @@ static void print_hash(const struct hr_id128 *id, char out[33])
 	out[32] = '\0';
 }
 
-static int misfit(const char *what, uint16_t shard, uint64_t n,
-		  const struct hr_id128 *in_redis, const struct hr_id128 *in_log,
-		  struct hr_err *err)
+static int other_hash(uint16_t shard, uint64_t n, const struct hr_id128 *in_redis,
+		      const struct hr_id128 *in_log, struct hr_err *err)
 {
 	char a[33], b[33];
 
 	print_hash(in_redis, a);
 	print_hash(in_log, b);
-	return hr_fail(
-		err, -EPROTO,
-		"shard %u: link %" PRIu64 " has %s %s in the position that Redis "
-		"keeps, and %s in the log: Redis was filled from another log; give "
-		"it the Redis that belongs to it, or empty this one (FLUSHALL) to "
-		"have it filled from the log",
-		shard, n, what, a, b);
+	return hr_fail(err, -EPROTO,
+		       "shard %u: link %" PRIu64
+		       " has the hash %s in the position that "
+		       "Redis keeps, and %s in the log: Redis was filled from another "
+		       "log; give it the Redis that belongs to it, or empty this one "
+		       "(FLUSHALL) to have it filled from the log",
+		       shard, n, a, b);
 }
 
 static int fits(const struct hr_position *at, const struct hr_link *link,
 		struct hr_err *err)
 {
+	char a[33], b[33];
+
 	if (!hr_id128_equals(&at->hash, &link->hash))
-		return misfit("the hash", link->shard, at->n, &at->hash, &link->hash,
-			      err);
-	if (!hr_id128_equals(&at->digest, &link->out->digest))
-		return misfit("the digest", link->shard, at->n, &at->digest,
-			      &link->out->digest, err);
-	return 1;
+		return other_hash(link->shard, at->n, &at->hash, &link->hash, err);
+	if (hr_id128_equals(&at->digest, &link->out->digest))
+		return 1;
+	print_hash(&at->digest, a);
+	print_hash(&link->out->digest, b);
+	return hr_fail(err, -EPROTO,
+		       "shard %u: at link %" PRIu64
+		       " the position that Redis keeps has "
+		       "the digest %s, and this program folds the log to %s: another "
+		       "version filled it; run that one, or empty Redis (FLUSHALL) to "
+		       "have it filled from the log",
+		       link->shard, at->n, a, b);
 }
 
 static int follows(const struct hr_position *behind, const struct hr_link *link,
@@ -138,8 +145,7 @@ static int follows(const struct hr_position *behind, const struct hr_link *link,
 	assert(link->n == behind->n + 1);
 	if (hr_id128_equals(&behind->hash, &link->prev_hash))
 		return 1;
-	return misfit("the hash", link->shard, behind->n, &behind->hash,
-		      &link->prev_hash, err);
+	return other_hash(link->shard, behind->n, &behind->hash, &link->prev_hash, err);
 }
 
 int hr_redis_links_check(struct hr_redis_links *l, uint16_t shard,

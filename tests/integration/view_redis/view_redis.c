@@ -351,6 +351,21 @@ static void an_emptied_redis_is_filled_again_from_the_log(void)
 	close_world();
 }
 
+static void an_idle_redis_that_is_emptied_is_noticed(void)
+{
+	uint64_t until = hr_mono_us() + 10000000;
+
+	open_world(5, KEEP, 1000);
+	world_start_view(world);
+	play_for(&some, 20, 100, 50);
+	is_exact();
+	ask("FLUSHALL");
+	while (ask("DBSIZE") == 0 && hr_mono_us() < until)
+		usleep(1000);
+	is_exact();
+	close_world();
+}
+
 static void what_has_left_memory_is_folded_again(void)
 {
 	open_world(5, 256u << 10, 1000);
@@ -484,6 +499,68 @@ static void a_redis_of_another_log_stops_the_view_by_name(void)
 	CU_ASSERT_TRUE(wait_state(HR_VIEW_STOPPED, "shard 1: link 3 has the hash"));
 	ask("FLUSHALL");
 	is_exact();
+	close_world();
+}
+
+/* The link before the oldest in memory: only the next one's prev_hash can tell. */
+static uint64_t before_the_oldest(uint16_t shard)
+{
+	struct hr_link *link;
+	uint64_t n = 1;
+
+	while (hr_feed_get(world->feed, shard, n, &link) < 0)
+		n++;
+	hr_link_put(link);
+	return n - 1;
+}
+
+static void so_it_does_where_that_link_has_left_memory(void)
+{
+	char text[HR_POSITION_TEXT], words[64];
+	struct hr_position p = { .generation = 1 };
+
+	open_world(2, 256u << 10, 1000);
+	play_for(&some, 200, 100, 10);
+	p.n = before_the_oldest(1);
+	CU_ASSERT_TRUE_FATAL(p.n > 1);
+	(void)snprintf(words, sizeof(words), "shard 1: link %llu has the hash",
+		       (unsigned long long)p.n);
+	hr_position_print(&p, text);
+	ask("SET headrace:shard:1 %s", text);
+	world_start_view(world);
+	CU_ASSERT_TRUE(wait_state(HR_VIEW_STOPPED, words));
+	CU_ASSERT_FALSE(world_stop_view(world, 0));
+
+	/* One before it: a replay passes over that link. */
+	p.n--;
+	(void)snprintf(words, sizeof(words), "shard 1: link %llu has the hash",
+		       (unsigned long long)p.n);
+	hr_position_print(&p, text);
+	ask("SET headrace:shard:1 %s", text);
+	world_start_view(world);
+	CU_ASSERT_TRUE(wait_state(HR_VIEW_STOPPED, words));
+	ask("FLUSHALL");
+	is_exact();
+	close_world();
+}
+
+static void another_digest_stops_the_view_by_name(void)
+{
+	struct hr_position p;
+	char text[HR_POSITION_TEXT];
+
+	open_world(2, KEEP, 1000);
+	world_start_view(world);
+	play_for(&some, 10, 100, 10);
+	CU_ASSERT_TRUE_FATAL(world_settle(world, SETTLE_MS));
+	CU_ASSERT_TRUE(world_stop_view(world, 1000));
+	strcpy(text, text_of("GET", "headrace:shard:0"));
+	CU_ASSERT_EQUAL_FATAL(hr_position_parse(text, strlen(text), &p), 0);
+	p.digest.b[3] ^= 1;
+	hr_position_print(&p, text);
+	ask("SET headrace:shard:0 %s", text);
+	world_start_view(world);
+	CU_ASSERT_TRUE(wait_state(HR_VIEW_STOPPED, "has the digest"));
 	close_world();
 }
 
@@ -714,6 +791,8 @@ int main(int argc, char **argv)
 		  cut_connections_lose_and_double_nothing },
 		{ "an emptied Redis is filled again from the log",
 		  an_emptied_redis_is_filled_again_from_the_log },
+		{ "an idle Redis that is emptied is noticed",
+		  an_idle_redis_that_is_emptied_is_noticed },
 		{ "what has left memory is folded again",
 		  what_has_left_memory_is_folded_again },
 		{ "a full Redis is waited for", a_full_redis_is_waited_for },
@@ -726,6 +805,10 @@ int main(int argc, char **argv)
 		  keys_of_another_type_that_are_read_are_told },
 		{ "a Redis of another log stops the view by name",
 		  a_redis_of_another_log_stops_the_view_by_name },
+		{ "so it does where that link has left memory",
+		  so_it_does_where_that_link_has_left_memory },
+		{ "another digest stops the view by name",
+		  another_digest_stops_the_view_by_name },
 		{ "a position beyond the log stops the view by name",
 		  a_position_beyond_the_log_stops_the_view_by_name },
 		{ "other texts at a position stop the view by name",
