@@ -134,8 +134,9 @@ static int judge(struct hr_view *v, const struct sent *sent, uint32_t command,
 		return hr_fail(
 			err, -ENOTSUP,
 			"Redis wrote data and refused its position (%.200s): the "
-			"keys cannot be trusted any more; mend it, empty Redis "
-			"(FLUSHALL) and start again to have it filled from the log",
+			"keys cannot be trusted any more; mend it, delete "
+			"user:*, category:* and headrace:* and start again to have "
+			"them filled from the log",
 			reply->str);
 	}
 	hr_stat_add(v->errors, 1);

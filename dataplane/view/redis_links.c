@@ -110,13 +110,13 @@ static int other_hash(uint16_t shard, uint64_t n, const struct hr_id128 *in_redi
 
 	print_hash(in_redis, a);
 	print_hash(in_log, b);
-	return hr_fail(err, -EPROTO,
-		       "shard %u: link %" PRIu64
-		       " has the hash %s in the position that "
-		       "Redis keeps, and %s in the log: Redis was filled from another "
-		       "log; give it the Redis that belongs to it, or empty this one "
-		       "(FLUSHALL) to have it filled from the log",
-		       shard, n, a, b);
+	return hr_fail(
+		err, -EPROTO,
+		"shard %u: link %" PRIu64 " has the hash %s in the position that "
+		"Redis keeps, and %s in the log: Redis was filled from another "
+		"log; give it the Redis that belongs to it, or delete user:*, "
+		"category:* and headrace:* here to have them filled from the log",
+		shard, n, a, b);
 }
 
 static int fits(const struct hr_position *at, const struct hr_link *link,
@@ -134,8 +134,8 @@ static int fits(const struct hr_position *at, const struct hr_link *link,
 		       "shard %u: at link %" PRIu64
 		       " the position that Redis keeps has "
 		       "the digest %s, and this program folds the log to %s: another "
-		       "version filled it; run that one, or empty Redis (FLUSHALL) to "
-		       "have it filled from the log",
+		       "version filled it; run that one, or delete user:*, category:* "
+		       "and headrace:* to have them filled from the log",
 		       link->shard, at->n, a, b);
 }
 

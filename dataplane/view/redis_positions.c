@@ -265,9 +265,8 @@ static void check_beyond(struct hr_view *v, uint16_t shard, uint64_t last)
 	hr_fail(&err, -EPROTO,
 		"shard %u: Redis is at link %" PRIu64 " and the log ends at %" PRIu64
 		": Redis was filled from another log, or the log was cut; give it the "
-		"Redis that belongs to it, or empty this one (FLUSHALL) to have it "
-		"filled "
-		"from the log",
+		"Redis that belongs to it, or delete user:*, category:* and "
+		"headrace:* here to have them filled from the log",
 		shard, s->in_redis.n, last);
 	s->is_beyond = true;
 	hr_redis_stop_shard(v, shard, err.text);
