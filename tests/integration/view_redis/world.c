@@ -96,7 +96,8 @@ struct world *world_open(uint32_t n_shards, size_t keep_bytes)
 	hr_config_defaults(&w->config);
 	pthread_mutex_init(&w->lock, NULL);
 	CU_ASSERT_EQUAL_FATAL(hr_feed_new(&w->feed, n_shards, keep_bytes), 0);
-	strcpy(w->folder, "/tmp/headrace-view-redis.XXXXXX");
+	(void)snprintf(w->folder, sizeof(w->folder), "%s/world.XXXXXX",
+		       getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp");
 	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(w->folder));
 	(void)snprintf(path, sizeof(path), "%s/stats", w->folder);
 	CU_ASSERT_EQUAL_FATAL(hr_stats_create(&w->stats, path, NULL), 0);
