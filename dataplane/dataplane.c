@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <rte_launch.h>
 #include <rte_lcore.h>
@@ -255,6 +256,48 @@ static int make_workers(struct hr_dataplane *d, struct hr_err *err)
 	return 0;
 }
 
+/* ---- who goes first ----------------------------------------------------------- */
+
+/*
+ * On a CPU that they share, the log goes before the views: an acknowledgement waits for
+ * the one and never for the others. Threads inherit the nice value of the thread that
+ * makes them, librdkafka's too, so each room is started from a thread that has it.
+ * Without the permission to go below 0 the log stays there.
+ */
+#define LOG_NICE (-10)
+#define VIEW_NICE 10
+
+struct start {
+	int nice;
+	int (*call)(struct hr_dataplane *d, struct hr_err *err);
+	struct hr_dataplane *dataplane;
+	struct hr_err *err;
+	int result;
+};
+
+static void *start_here(void *arg)
+{
+	struct start *s = arg;
+
+	(void)setpriority(PRIO_PROCESS, 0, s->nice); /* of this thread alone */
+	s->result = s->call(s->dataplane, s->err);
+	return NULL;
+}
+
+static int start_with_nice(struct hr_dataplane *d, int nice,
+			   int (*call)(struct hr_dataplane *d, struct hr_err *err),
+			   struct hr_err *err)
+{
+	struct start s = { nice, call, d, err, 0 };
+	pthread_t thread;
+	int r = -pthread_create(&thread, NULL, start_here, &s);
+
+	if (r < 0)
+		return hr_fail(err, r, "no thread to start a room from");
+	pthread_join(thread, NULL);
+	return s.result;
+}
+
 /* ---- views ----------------------------------------------------------------------- */
 
 static int start_view(struct hr_dataplane *d, const struct hr_view_ops *ops,
@@ -342,8 +385,10 @@ int hr_dataplane_start(struct hr_dataplane *d, struct hr_err *err)
 	d->has_eal = true;
 	if ((r = make_memory(d, err)) < 0 ||
 	    (r = hr_ports_open(&d->ports, &d->config, err)) < 0 ||
-	    (r = start_owner(d, err)) < 0 || (r = make_workers(d, err)) < 0 ||
-	    (r = start_views(d, err)) < 0 || (r = hr_ports_start(d->ports, err)) < 0)
+	    (r = start_with_nice(d, LOG_NICE, start_owner, err)) < 0 ||
+	    (r = make_workers(d, err)) < 0 ||
+	    (r = start_with_nice(d, VIEW_NICE, start_views, err)) < 0 ||
+	    (r = hr_ports_start(d->ports, err)) < 0)
 		return r;
 	r = launch(d, err);
 	if (r == 0)
