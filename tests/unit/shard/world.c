@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +20,27 @@
 
 static const uint8_t write_key[16] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 };
 
+/* EAL's files in a folder of their own: two tests run side by side, and the default is
+ * one folder a machine for root. */
+static char eal_folder[] = "/tmp/headrace-test.XXXXXX";
+
+static int remove_entry(const char *path, const struct stat *st, int flag,
+			struct FTW *walk)
+{
+	(void)st;
+	(void)flag;
+	(void)walk;
+	return remove(path);
+}
+
+static void eal_end(void)
+{
+	rte_eal_cleanup();
+	nftw(eal_folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
+
 void world_eal(void)
 {
-	static char folder[] = "/tmp/headrace-test.XXXXXX";
 	char *argv[] = { (char *)"test",
 			 (char *)"--no-huge",
 			 (char *)"--no-pci",
@@ -35,10 +54,11 @@ void world_eal(void)
 			 NULL };
 	int argc = (int)HR_COUNT(argv) - 1;
 
-	if (getenv("XDG_RUNTIME_DIR") == NULL && mkdtemp(folder) != NULL)
-		setenv("XDG_RUNTIME_DIR", folder, 1);
-	if (rte_eal_init(argc, argv) < 0)
+	if (mkdtemp(eal_folder) == NULL ||
+	    setenv("RUNTIME_DIRECTORY", eal_folder, 1) < 0 ||
+	    rte_eal_init(argc, argv) < 0)
 		abort();
+	atexit(eal_end);
 }
 
 static void make_shards(struct world *w)
