@@ -311,8 +311,11 @@ class Stage:
         if done.returncode != 0:
             say(f"headracectl stop: {(done.stderr or done.stdout).strip()}")
         stop_servers([self.daemon], 30)
+        # headracectl judges by the last statistics; headraced knows how its child
+        # ended, a crash at the very end included.
+        ended = self.daemon.child.wait(10)
         self.daemon = None
-        return done.returncode == 0
+        return done.returncode == 0 and ended == 0
 
     def log(self):
         return read_text(os.path.join(self.folder, "headraced", "log"), "")
