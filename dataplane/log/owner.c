@@ -145,16 +145,36 @@ static void slow_work(struct hr_owner *o, uint64_t now_us)
 	hr_stat_set(o->consumer_errors, hr_kafka_errors(o->consumer));
 }
 
+/*
+ * What there is to read of all shards. Each pass begins with the next shard: where one
+ * with a long history uses up its worker's window, the others of that worker would see
+ * nothing of their own, and take their appends for lost. At the end only what was taken
+ * and is not in the log yet is waited for.
+ */
+static unsigned int read_shards(struct hr_owner *o, bool stops)
+{
+	unsigned int busy = 0;
+
+	o->first_to_read = (o->first_to_read + 1) % o->n_shards;
+	for (uint32_t i = 0; i < o->n_shards; i++) {
+		struct hr_owned *s = &o->shards[(o->first_to_read + i) % o->n_shards];
+
+		if (!stops || !hr_owned_is_drained(s))
+			busy += hr_owned_read(s);
+	}
+	return busy;
+}
+
 /* One look at everything; returns how much there was to do. */
-static unsigned int pass(struct hr_owner *o, uint64_t now_us)
+static unsigned int pass(struct hr_owner *o, uint64_t now_us, bool stops)
 {
 	unsigned int busy = take_folded(o);
 	/* Messages may wait without a wake-up where a worker had no room. */
 	bool reads = o->must_poll || busy > 0;
 
 	busy += take_closed(o);
-	for (uint32_t i = 0; i < o->n_shards && reads; i++)
-		busy += hr_owned_read(&o->shards[i]);
+	if (reads)
+		busy += read_shards(o, stops);
 	for (uint32_t i = 0; i < o->n_shards; i++)
 		hr_owned_step(&o->shards[i], now_us);
 	return busy;
@@ -188,21 +208,24 @@ static void *run(void *arg)
 	pthread_setname_np(pthread_self(), "hr-committer");
 	prctl(PR_SET_TIMERSLACK, 1000ul); /* 50 us by default: too much for 200 */
 	for (;;) {
+		/* Pairs with the release in hr_owner_stop(): it sees stop_at_us. */
+		bool stops = atomic_load_explicit(&o->stops, memory_order_acquire);
 		uint64_t now_us = hr_mono_us();
 		unsigned int busy;
 
 		slow_work(o, now_us);
 		if (was_woken(o))
 			o->must_poll = true;
-		busy = pass(o, now_us);
+		busy = pass(o, now_us, stops);
 		o->must_poll = busy > 0;
+		if (stops && now_us >= o->stop_at_us)
+			break;
 		if (busy > 0) {
 			o->hot_until_us = now_us + HOT_FOR_US;
 			o->warm_until_us = now_us + WARM_FOR_US;
 			continue;
 		}
-		if (atomic_load_explicit(&o->stops, memory_order_acquire) &&
-		    (is_drained(o) || now_us >= o->stop_at_us))
+		if (stops && is_drained(o))
 			break;
 		wait_for_work(o, now_us);
 	}
@@ -382,7 +405,7 @@ void hr_owner_reason(const struct hr_owner *o, uint16_t shard, char *out, size_t
 uint64_t hr_owner_stop(struct hr_owner *o, uint32_t drain_ms)
 {
 	o->stop_at_us = hr_mono_us() + (uint64_t)drain_ms * 1000;
-	/* Pairs with the acquire in run(): it sees stop_at_us. */
+	/* Pairs with the acquire in run(). */
 	atomic_store_explicit(&o->stops, true, memory_order_release);
 	hr_owner_wake(o);
 	pthread_join(o->thread, NULL);

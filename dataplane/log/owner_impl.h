@@ -144,6 +144,7 @@ struct hr_owner {
 
 	uint64_t hot_until_us, warm_until_us; /* how long to look often */
 	uint64_t next_slow_us;
+	uint32_t first_to_read; /* of the shards, in the last pass */
 	bool must_poll;
 
 	pthread_t thread;

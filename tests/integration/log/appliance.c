@@ -250,8 +250,11 @@ static void fill(struct app *app, uint32_t worker, uint16_t shard, struct fillin
 static void fold_some(struct app *app, uint32_t worker)
 {
 	void *links[32];
-	unsigned int n = rte_ring_dequeue_burst(app->accepted[worker], links, 32, NULL);
+	unsigned int n = rte_ring_dequeue_burst(app->accepted[worker], links,
+						app->fold_us > 0 ? 1 : 32, NULL);
 
+	if (n > 0 && app->fold_us > 0)
+		usleep(app->fold_us);
 	for (unsigned int i = 0; i < n; i++)
 		CU_ASSERT_EQUAL_FATAL(rte_ring_enqueue(app->folded[worker], links[i]),
 				      0);

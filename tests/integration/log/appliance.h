@@ -43,6 +43,7 @@ struct app {
 	struct rte_ring *folded[HR_WORKERS_MAX];
 	atomic_bool stops_load, stops_folding;
 	bool holds_folding; /* set before app_start(): nothing is folded */
+	uint32_t fold_us; /* and this: how long a link takes to be folded; 0: no time */
 	_Atomic uint64_t closed_epochs[HR_SHARDS_MAX];
 	_Atomic uint64_t closed_items[HR_SHARDS_MAX];
 	uint64_t tentative; /* what hr_owner_stop() said */

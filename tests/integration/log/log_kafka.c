@@ -81,13 +81,23 @@ static void stranger_open(struct stranger *x, const struct hr_config *config,
 	x->topic = rd_kafka_topic_new(hr_kafka_handle(x->client), topic, NULL);
 }
 
-static void stranger_append(struct stranger *x, int shard, const void *bytes, size_t n)
+static void stranger_put(struct stranger *x, int shard, const void *bytes, size_t n)
 {
 	CU_ASSERT_EQUAL_FATAL(rd_kafka_produce(x->topic, shard, RD_KAFKA_MSG_F_COPY,
 					       (void *)(uintptr_t)bytes, n, NULL, 0,
 					       NULL),
 			      0);
+}
+
+static void stranger_flush(struct stranger *x)
+{
 	CU_ASSERT_EQUAL_FATAL(rd_kafka_flush(hr_kafka_handle(x->client), 20000), 0);
+}
+
+static void stranger_append(struct stranger *x, int shard, const void *bytes, size_t n)
+{
+	stranger_put(x, shard, bytes, n);
+	stranger_flush(x);
 }
 
 static void stranger_close(struct stranger *x)
@@ -429,6 +439,89 @@ static void a_worker_that_does_not_fold_holds_back_the_window_and_no_more(void)
 	CU_ASSERT_EQUAL(app_check_items(second, 0, 3), 400);
 	app_free(first);
 	app_free(second);
+}
+
+/* Links for a shard by an owner that is nobody else: a history without the time it took. */
+static void write_history(const struct hr_config *config, const struct hr_data_set *set,
+			  uint16_t shard, uint32_t n_links)
+{
+	struct hr_fence fence = { .incarnation = 1 };
+	struct hr_chain_config settings = { .fold_version = HR_FOLD_VERSION };
+	uint8_t record[HR_LINK_HEAD_BYTES + HR_PAD8(HR_CHAIN_CONFIG_MAX) +
+		       HR_RECORD_TAIL_BYTES],
+		body[HR_CHAIN_CONFIG_MAX];
+	struct hr_link_head link = { .body_kind = HR_BODY_CONFIG };
+	struct stranger x;
+
+	stranger_open(&x, config, set->log_topic);
+	memset(&fence.owner, 9, sizeof(fence.owner));
+	stranger_put(&x, shard, record,
+		     hr_record_encode_fence(record, set, shard, &fence));
+	link.owner = fence.owner;
+	link.clock_us = hr_wall_us() - 60000000;
+	link.body =
+		(struct hr_str){ body,
+				 (uint32_t)hr_chain_config_encode(body, &settings) };
+	hr_chain_root(set, shard, &link.prev_hash);
+	for (link.n = 1; link.n <= n_links; link.n++) {
+		stranger_put(&x, shard, record,
+			     hr_record_encode_link(record, set, shard, &link));
+		hr_link_hash(set, shard, &link, &link.prev_hash);
+		link.body_kind = HR_BODY_EPOCH;
+		link.body.n = 0;
+	}
+	stranger_flush(&x);
+	stranger_close(&x);
+}
+
+static void find_set(struct app *app, const struct hr_config *config)
+{
+	struct hr_err err = { "" };
+
+	CU_ASSERT_EQUAL_FATAL(hr_data_set_find(&app->set, config, true, 20000, &err),
+			      0);
+}
+
+static void a_stop_does_not_wait_for_a_long_history(void)
+{
+	struct app *app = app_new();
+	struct hr_config config;
+	uint64_t began;
+
+	fresh_config(&config, 1);
+	find_set(app, &config);
+	write_history(&config, &app->set, 0, 8000);
+	app->fold_us = 1000;
+	app_start(app, &config, 1, NULL);
+	while (app_feed_last(app, 0) == 0)
+		usleep(1000);
+	began = hr_mono_us();
+	app_stop(app, 30000);
+	/* What the worker had already: HR_OWNER_WINDOW links. */
+	CU_ASSERT_TRUE(hr_mono_us() - began < 4000000);
+	CU_ASSERT_EQUAL(app->tentative, 0);
+	CU_ASSERT_TRUE(app_feed_last(app, 0) < 4000);
+	app_free(app);
+}
+
+static void a_long_history_keeps_no_other_shard_of_the_worker_waiting(void)
+{
+	struct app *app = app_new();
+	struct hr_config config;
+
+	fresh_config(&config, 5);
+	find_set(app, &config);
+	write_history(&config, &app->set, 0, 8000);
+	app->fold_us = 1000;
+	app_start(app, &config, 1, NULL);
+	for (uint16_t s = 1; s < 5; s++)
+		CU_ASSERT_TRUE(app_wait_state(app, s, HR_SHARD_READY, 5000));
+	CU_ASSERT_TRUE(app_feed_last(app, 0) < 8000);
+	for (uint16_t s = 1; s < 5; s++) /* at the first attempt */
+		CU_ASSERT_EQUAL(
+			atomic_load(&hr_owner_shard(app->owner, s)->incarnation), 1);
+	app_stop(app, 10000);
+	app_free(app);
 }
 
 /* ---- outages -------------------------------------------------------------------- */
@@ -910,6 +1003,10 @@ int main(int argc, char **argv)
 		  the_largest_epochs_pass_and_memory_stays_bounded },
 		{ "a worker that does not fold holds back the window and no more",
 		  a_worker_that_does_not_fold_holds_back_the_window_and_no_more },
+		{ "a stop does not wait for a long history",
+		  a_stop_does_not_wait_for_a_long_history },
+		{ "a long history keeps no other shard of the worker waiting",
+		  a_long_history_keeps_no_other_shard_of_the_worker_waiting },
 		{ "of two owners the first is fenced and the chain stays one",
 		  of_two_owners_the_first_is_fenced_and_the_chain_stays_one },
 		{ "a fence whose author is dead is fenced again",
