@@ -117,8 +117,10 @@ static int gather_one(struct hr_view *v, uint16_t shard, struct hr_err *err)
 	struct hr_link *link;
 	int r;
 
-	if (s->is_stopped || !s->is_checked)
+	if (s->is_stopped || !s->is_checked) {
+		hr_redis_links_leave(&v->links, shard);
 		return 0;
+	}
 	if (!hr_redis_tick_takes(&v->tick, shard, s->taken.n + 1)) {
 		v->took_all &= hr_feed_last(v->conf.feed, shard) <= s->taken.n;
 		return 0;

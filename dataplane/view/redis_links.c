@@ -226,6 +226,12 @@ static int take_replayed(struct hr_redis_links *l, uint16_t shard,
 	return r == 2 ? 0 : r;
 }
 
+void hr_redis_links_leave(struct hr_redis_links *l, uint16_t shard)
+{
+	if (l->replay != NULL && l->replay_shard == shard)
+		close_replay(l);
+}
+
 /* ---- the next link --------------------------------------------------------------------- */
 
 static int take(struct hr_redis_links *l, uint16_t shard,
@@ -236,7 +242,9 @@ static int take(struct hr_redis_links *l, uint16_t shard,
 
 	if (r == -ENODATA)
 		return take_replayed(l, shard, behind, wait_ms, out, err);
-	if (r == 1 && l->replay != NULL && l->replay_shard == shard) {
+	/* Also where there is no next link: a shard without news must not keep the
+	 * replay from the others. */
+	if (l->replay != NULL && l->replay_shard == shard) {
 		hr_info("view", "redis: shard %u has caught up to what is in memory",
 			shard);
 		close_replay(l);
@@ -261,6 +269,7 @@ int hr_redis_links_next(struct hr_redis_links *l, uint16_t shard,
 	r = follows(behind, *out, err);
 	if (r < 0) {
 		hr_link_put(*out);
+		hr_redis_links_leave(l, shard);
 		return r;
 	}
 	r = keep(l, *out);

@@ -7,7 +7,8 @@
  * they are surely in Redis (so that a tick that came to nothing is made again without
  * asking anybody), in the feed, or in the log itself, folded again.
  *
- * One shard is replayed at a time: a replay is a consumer and a fold. One thread.
+ * One shard is replayed at a time: a replay is a consumer and a fold. It ends when the
+ * shard has caught up with memory, or is left. One thread.
  */
 
 #include "common/error.h"
@@ -42,6 +43,9 @@ void hr_redis_links_fini(struct hr_redis_links *l);
 int hr_redis_links_next(struct hr_redis_links *l, uint16_t shard,
 			const struct hr_position *behind, uint32_t wait_ms,
 			struct hr_link **out, struct hr_err *err);
+
+/* No link of this shard is asked for now: others may be replayed. */
+void hr_redis_links_leave(struct hr_redis_links *l, uint16_t shard);
 
 /* Does the log say the same of the link at this position? Returns 1, 0 where that
  * cannot be told (yet), -EPROTO with both values in err. */
