@@ -56,5 +56,13 @@ void hr_receive_free(struct hr_receive *r)
 
 void hr_receive_wait(const struct hr_receive *r, uint32_t timeout_us)
 {
-	hr_rxq_wait(r->conf.queues, r->conf.n_queues, timeout_us);
+	struct hr_rxq *queues[HR_QUEUES_MAX];
+	uint32_t n = 0;
+
+	/* One that is held back is not polled next: a replay whose record has been due
+	 * for long would end each wait at once. */
+	for (uint32_t i = 0; i < r->n_lanes; i++)
+		if (r->lanes[i].at == r->lanes[i].n)
+			queues[n++] = r->lanes[i].queue;
+	hr_rxq_wait(queues, n, timeout_us);
 }

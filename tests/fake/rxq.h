@@ -20,4 +20,7 @@ struct hr_rxq {
 	uint32_t at, n;
 };
 
+/* Queues of the last hr_rxq_wait(). */
+extern uint32_t fake_waited_for;
+
 #endif

@@ -187,6 +187,23 @@ static void a_lossless_queue_waits_and_loses_nothing(void)
 	world_end(&w);
 }
 
+static void a_queue_that_is_held_back_is_not_waited_for(void)
+{
+	world_make_lossless(&w, 1, 4, 1024, false);
+	atomic_store(&w.views[2].state, HR_SHARD_STARTING);
+	hr_receive_wait(w.receives[0], 1);
+	CU_ASSERT_EQUAL(fake_waited_for, 1);
+	world_datagram(&w, 0, 2, 1, 1);
+	world_turn(&w, 0);
+	hr_receive_wait(w.receives[0], 1);
+	CU_ASSERT_EQUAL(fake_waited_for, 0);
+	atomic_store(&w.views[2].state, HR_SHARD_READY);
+	world_settle(&w);
+	hr_receive_wait(w.receives[0], 1);
+	CU_ASSERT_EQUAL(fake_waited_for, 1);
+	world_end(&w);
+}
+
 static void a_full_ring_drops_by_name_or_holds_the_queue(bool is_lossless)
 {
 	const uint32_t n = 500;
@@ -268,6 +285,8 @@ int main(void)
 		  a_full_share_drops_by_name_where_the_port_cannot_wait },
 		{ "a lossless queue waits and loses nothing",
 		  a_lossless_queue_waits_and_loses_nothing },
+		{ "a queue that is held back is not waited for",
+		  a_queue_that_is_held_back_is_not_waited_for },
 		{ "a full ring drops by name", a_full_ring_drops_by_name },
 		{ "a full ring holds a lossless queue",
 		  a_full_ring_holds_a_lossless_queue },
