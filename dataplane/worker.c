@@ -16,13 +16,16 @@
 #define FOLD_SLICE 512u
 
 /*
- * Idle: so many empty rounds are spun (and then paused) before the worker sleeps. An
- * AF_XDP socket ends the sleep at once; everything else is looked at when it is over,
- * so it is short while something is on its way to the log.
+ * Idle: a few empty rounds are spun, then the worker sleeps. With nothing on its way it
+ * waits for its queues: an AF_XDP socket ends that at once, everything else is looked
+ * at when the time is over. While something of its shards is open or on its way it
+ * naps, whatever its queues bring: a receive ring holds far more than a nap's worth,
+ * a link closes every few naps at most, and so a steady trickle is taken in bursts
+ * instead of one wake-up a datagram. (Spinning 512 rounds instead, a worker never slept
+ * at 5,000 datagrams/s: a whole core for 41,000 events/s.)
  */
-#define SPIN_ROUNDS 64u
-#define PAUSE_ROUNDS 512u
-#define BUSY_SLEEP_US 100u
+#define SPIN_ROUNDS 16u
+#define NAP_US 200u
 #define COMPANY_SLEEP_US 500u
 #define IDLE_SLEEP_US 2000u
 
@@ -184,15 +187,12 @@ static void idle(struct hr_worker *w, bool is_busy)
 		rte_pause();
 		return;
 	}
-	if (w->idle_rounds < PAUSE_ROUNDS) {
-		for (int i = 0; i < 8; i++)
-			rte_pause();
-		return;
-	}
 	hr_stat_add(w->sleeps, 1);
-	hr_receive_wait(w->receive, is_busy          ? BUSY_SLEEP_US
-				    : w->has_company ? COMPANY_SLEEP_US
-						     : IDLE_SLEEP_US);
+	if (is_busy)
+		hr_receive_nap(NAP_US);
+	else
+		hr_receive_wait(w->receive,
+				w->has_company ? COMPANY_SLEEP_US : IDLE_SLEEP_US);
 }
 
 static void follow(struct hr_worker *w, unsigned int wanted, const struct hr_now *now)
