@@ -252,7 +252,7 @@ class Stage:
             "listen": {"udp_ports": [7400], "tcp_ports": [], "handshake": "off",
                        "insecure": False, "keys_file": self.keys_path},
             "ports": [],
-            "dataplane": {"main_cpu": self.other_cpu, "worker_cpus": [self.worker_cpu],
+            "dataplane": {"main_cpu": cpus()[0], "worker_cpus": [self.worker_cpu],
                           "memory": "256MiB"},
             "kafka": {"brokers": f"{LOOPBACK}:{self.kafka_port}"},
             "redis": {"host": LOOPBACK, "port": self.redis_port},
@@ -284,7 +284,7 @@ class Stage:
         self.daemon = Server("headraced", os.path.join(self.folder, "headraced"),
                              self.config_path)
         self.daemon.spawn([headraced(), "--config", self.config_path],
-                          {self.other_cpu, self.worker_cpu})
+                          cpus())
 
     def status(self):
         done = subprocess.run([headracectl(), "--run-dir", self.run_dir, "--json",
