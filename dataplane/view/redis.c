@@ -335,6 +335,8 @@ static void *run(void *arg)
 		if (r < 0 && r != -ECANCELED)
 			recover(v, r, &err);
 	}
+	/* Where the time was over at once nobody has looked yet. */
+	v->was_drained |= v->is_synced && is_all_applied(v);
 	return NULL;
 }
 

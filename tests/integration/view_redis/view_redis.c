@@ -516,6 +516,9 @@ static void stopping_writes_out_what_there_is_or_ends_in_time(void)
 	world_start_view(world);
 	CU_ASSERT_TRUE(world_stop_view(world, SETTLE_MS));
 	CU_ASSERT_EQUAL(model_compare(model, redis, world, 0, NOBODY), 0);
+	world_start_view(world);
+	CU_ASSERT_TRUE(world_settle(world, SETTLE_MS));
+	CU_ASSERT_TRUE(world_stop_view(world, 0)); /* nothing is left to write */
 
 	command("HR_TEST_REDIS_KILL");
 	world_start_view(world);
