@@ -7,7 +7,7 @@
 set -eu
 library=$1
 shift
-allowed='__assert_fail|__stack_chk_fail|memcpy|memset|memcmp|_GLOBAL_OFFSET_TABLE_'
+allowed='__assert_fail|__stack_chk_fail|memcpy|memset|memcmp|bcmp|_GLOBAL_OFFSET_TABLE_'
 for name in "$@"; do allowed="$allowed|$name"; done
 for name in $(nm --defined-only "$library" | awk 'NF == 3 { print $3 }'); do
 	allowed="$allowed|$name"
