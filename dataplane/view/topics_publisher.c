@@ -352,9 +352,8 @@ static int newest_link(struct hr_topics_publisher *p, struct hr_link **out)
 {
 	struct hr_feed *feed = p->view->conf.feed;
 	const uint16_t shard = p->shape.shard;
-	int r = hr_feed_get(feed, shard, hr_feed_last(feed, shard), out);
 
-	return r == -ENODATA ? 0 : r; /* it has just left too: ask again */
+	return hr_feed_get(feed, shard, hr_feed_last(feed, shard), out);
 }
 
 /* The link behind p->at: 1, 0 when there is none yet, or an error. */
@@ -363,8 +362,9 @@ static int next_link(struct hr_topics_publisher *p, struct hr_link **out,
 {
 	int r = hr_feed_get(p->view->conf.feed, p->shape.shard, p->at.n + 1, out);
 
-	if (r == -ENODATA && may_jump(p))
-		return newest_link(p, out);
+	/* Of a shard without news the newest has left too, and may be so for long. */
+	if (r == -ENODATA && may_jump(p) && newest_link(p, out) == 1)
+		return 1;
 	if (r == -ENODATA) {
 		if (atomic_load_explicit(&p->state, memory_order_relaxed) !=
 		    HR_VIEW_CATCHING_UP)

@@ -408,6 +408,25 @@ static void with_encoding_none_only_positions_are_written(void)
 	source_close(x);
 }
 
+static void with_encoding_none_shards_without_news_catch_up(void)
+{
+	struct source *x = source_open(5);
+	struct follower f;
+	struct hr_view *view;
+
+	x->config.topics_encoding = HR_ENCODING_NONE;
+	source_load(x, 5, 20);
+	source_flush(x);
+	follower_start(&f, &x->config, &x->set, 1); /* one link of one shard stays */
+	CU_ASSERT_TRUE_FATAL(follower_wait(&f, x, 20000));
+	view = view_start(x, f.feed, NULL);
+	CU_ASSERT_TRUE(wait_applied(view, x, 20000));
+	CU_ASSERT_TRUE(wait_state(view, HR_VIEW_LIVE, 5000));
+	CU_ASSERT_TRUE(hr_view_topics.stop(view, 5000));
+	follower_stop(&f);
+	source_close(x);
+}
+
 /* A view that wrote something and was stopped. */
 static void written(struct rig *rig)
 {
@@ -672,6 +691,8 @@ static CU_TestInfo all[] = {
 	  a_topic_with_other_partitions_is_refused_naming_both },
 	{ "with encoding none only positions are written",
 	  with_encoding_none_only_positions_are_written },
+	{ "with encoding none shards without news catch up",
+	  with_encoding_none_shards_without_news_catch_up },
 	{ "a topic that was made anew stops the view by name",
 	  a_topic_that_was_made_anew_stops_the_view_by_name },
 	{ "positions that do not fit the log stop the view by name",
