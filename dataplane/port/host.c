@@ -185,9 +185,20 @@ static int cpus_suit(const struct hr_host *host, const struct hr_config *config,
 {
 	int r = cpu_suits(host, config->main_cpu, "dataplane.main_cpu", err);
 
-	for (uint32_t w = 0; w < config->n_workers && r == 0; w++)
-		r = cpu_suits(host, config->worker_cpus[w], "dataplane.worker_cpus",
-			      err);
+	for (uint32_t w = 0; w < config->n_workers && r == 0; w++) {
+		uint32_t cpu = config->worker_cpus[w];
+
+		r = cpu_suits(host, cpu, "dataplane.worker_cpus", err);
+		/* At its nice value next to nothing would be left for the log and the
+		 * views, which run there. */
+		if (r == 0 && config->poll_busy && cpu == config->main_cpu)
+			r = hr_fail(err, -EINVAL,
+				    "dataplane.worker_cpus: found CPU %" PRIu32
+				    ", which is dataplane.main_cpu, expected another: "
+				    "with dataplane.poll: busy a worker never leaves "
+				    "its CPU; choose another, or write poll: adaptive",
+				    cpu);
+	}
 	return r;
 }
 

@@ -35,7 +35,8 @@ struct hr_host {
 int hr_host_look(struct hr_host *out, struct hr_err *err);
 
 /* Returns 0, or with a sentence that names option, finding and cure: -ENODEV (a CPU
- * that is not there), -EPERM (a CPU or a right we do not have), -ENOMEM. */
+ * that is not there), -EPERM (a CPU or a right we do not have), -EINVAL (a CPU for two
+ * that cannot share it), -ENOMEM. */
 int hr_host_suits(const struct hr_host *host, const struct hr_config *config,
 		  struct hr_err *err);
 

@@ -109,6 +109,18 @@ static void a_cpu_we_may_not_use_is_named(void)
 	REFUSED(h, c, -EPERM, "dataplane.main_cpu", "CPU 2", "0-1", "taskset");
 }
 
+static void a_busy_worker_on_the_main_cpu_is_named(void)
+{
+	struct hr_host h = good_host();
+	struct hr_config c = good_config();
+
+	c.worker_cpus[0] = c.main_cpu;
+	CU_ASSERT_EQUAL(hr_host_suits(&h, &c, NULL), 0);
+	c.poll_busy = true;
+	REFUSED(h, c, -EINVAL, "dataplane.worker_cpus", "CPU 0", "dataplane.main_cpu",
+		"poll: adaptive");
+}
+
 static void missing_huge_pages_come_with_the_command_that_makes_them(void)
 {
 	struct hr_host h = good_host();
@@ -221,6 +233,8 @@ int main(void)
 		{ "a CPU that is not there is named",
 		  a_cpu_that_is_not_there_is_named },
 		{ "a CPU we may not use is named", a_cpu_we_may_not_use_is_named },
+		{ "a busy worker on the main CPU is named",
+		  a_busy_worker_on_the_main_cpu_is_named },
 		{ "missing huge pages come with the command that makes them",
 		  missing_huge_pages_come_with_the_command_that_makes_them },
 		{ "large huge pages count too", large_huge_pages_count_too },
