@@ -2,6 +2,8 @@
 
 /* The three hashes against figures and libraries that are not ours. */
 
+#include <stdio.h>
+
 #include <sodium.h>
 
 #include "common/crc32c.h"
@@ -62,6 +64,44 @@ static void keys_hash_as_in_kafkas_own_test(void)
 				rows[i].hash);
 }
 
+static uint32_t from_hex(const char *hex, uint8_t out[128])
+{
+	uint32_t n = 0;
+
+	for (; hex[0] != '-' && hex[0] != '\0'; hex += 2, n++) {
+		unsigned int byte;
+
+		CU_ASSERT_EQUAL_FATAL(sscanf(hex, "%2x", &byte), 1);
+		out[n] = (uint8_t)byte;
+	}
+	return n;
+}
+
+/* tests/data/Murmur2Vectors.java wrote them with Kafka's own client. */
+static void keys_and_partitions_are_those_of_kafkas_java_client(void)
+{
+	static const uint32_t counts[] = { 5, 25, 50, 100 };
+	FILE *f = fopen(HR_MURMUR2_VECTORS, "r");
+	uint32_t rows = 0, partitions[4];
+	uint8_t key[128];
+	char hex[300];
+	int32_t hash;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+	while (fscanf(f, "%299s %d %u %u %u %u", hex, &hash, &partitions[0],
+		      &partitions[1], &partitions[2], &partitions[3]) == 6) {
+		uint32_t n = from_hex(hex, key);
+
+		rows++;
+		CU_ASSERT_EQUAL((int32_t)hr_murmur2(key, n), hash);
+		for (size_t i = 0; i < HR_COUNT(counts); i++)
+			CU_ASSERT_EQUAL(hr_kafka_partition(key, n, counts[i]),
+					partitions[i]);
+	}
+	fclose(f);
+	CU_ASSERT_TRUE(rows > 300);
+}
+
 /* RFC 3720 B.4. */
 static void crc_is_the_rfcs(void)
 {
@@ -85,6 +125,8 @@ int main(void)
 		{ "a message in pieces gives the same tag",
 		  a_message_in_pieces_gives_the_same_tag },
 		{ "keys hash as in Kafka's own test", keys_hash_as_in_kafkas_own_test },
+		{ "keys and partitions are those of Kafka's Java client",
+		  keys_and_partitions_are_those_of_kafkas_java_client },
 		{ "crc32c is the RFC's", crc_is_the_rfcs },
 		CU_TEST_INFO_NULL,
 	};
