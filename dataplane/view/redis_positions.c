@@ -263,10 +263,12 @@ static void check_beyond(struct hr_view *v, uint16_t shard, uint64_t last)
 	if (last == 0 || now - s->beyond_since_us < HR_REDIS_BEYOND_US)
 		return;
 	hr_fail(&err, -EPROTO,
-		"shard %u: Redis is at link %" PRIu64 " and the log ends at %" PRIu64
-		": Redis was filled from another log, or the log was cut; give it the "
-		"Redis that belongs to it, or delete user:*, category:* and "
-		"headrace:* here to have them filled from the log",
+		"shard %u: Redis is at link %" PRIu64
+		" and the log is read up to %" PRIu64
+		" only: this passes where the log is out of reach or another appliance "
+		"owns the shard; else Redis was filled from another log, or the log "
+		"was cut: give it the Redis that belongs to it, or delete user:*, "
+		"category:* and headrace:* here to have them filled from the log",
 		shard, s->in_redis.n, last);
 	s->is_beyond = true;
 	hr_redis_stop_shard(v, shard, err.text);
