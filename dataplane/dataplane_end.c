@@ -36,11 +36,11 @@ static bool drain_log(struct hr_dataplane *d, uint64_t until_us)
 		return true;
 	tentative = hr_owner_stop(d->owner, left_ms(until_us));
 	if (tentative > 0)
-		hr_error(
-			"log",
-			"%llu datagrams were taken and are not in the log: the log was "
-			"out of reach until control.stop_drain was over",
-			(unsigned long long)tentative);
+		hr_error("log",
+			 "%llu datagrams were taken and not read back from the log "
+			 "until control.stop_drain was over: it was out of reach; "
+			 "those that were sent last may be in it, no others are",
+			 (unsigned long long)tentative);
 	hr_stat_add(d->shutdown_dropped, tentative);
 	return tentative == 0;
 }
