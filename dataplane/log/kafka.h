@@ -110,8 +110,10 @@ int hr_kafka_topics_ensure(const struct hr_config *config,
 
 /*
  * Ask for a topic's metadata, so that the first message does not wait for it. Waits
- * up to wait_ms. Returns true when every partition has a leader.
+ * up to wait_ms. Returns true when every partition has a leader; else *is_gone (NULL:
+ * not wanted) tells whether a broker said that there is no such topic.
  */
-bool hr_kafka_warm(struct hr_kafka *kafka, rd_kafka_topic_t *topic, uint32_t wait_ms);
+bool hr_kafka_warm(struct hr_kafka *kafka, rd_kafka_topic_t *topic, uint32_t wait_ms,
+		   bool *is_gone);
 
 #endif

@@ -446,11 +446,13 @@ int hr_kafka_topics_ensure(const struct hr_config *config,
 	return r;
 }
 
-bool hr_kafka_warm(struct hr_kafka *kafka, rd_kafka_topic_t *topic, uint32_t wait_ms)
+bool hr_kafka_warm(struct hr_kafka *kafka, rd_kafka_topic_t *topic, uint32_t wait_ms,
+		   bool *is_gone)
 {
 	uint64_t until_us = hr_mono_us() + (uint64_t)wait_ms * 1000;
 	rd_kafka_t *rk = hr_kafka_handle(kafka);
 	const struct rd_kafka_metadata *md;
+	bool gone = false;
 
 	for (;;) {
 		uint64_t now = hr_mono_us();
@@ -462,12 +464,18 @@ bool hr_kafka_warm(struct hr_kafka *kafka, rd_kafka_topic_t *topic, uint32_t wai
 				      (int)(left_ms < ASK_MS ? left_ms + 1 : ASK_MS)) ==
 		    RD_KAFKA_RESP_ERR_NO_ERROR) {
 			has = md->topic_cnt == 1 && has_leaders(&md->topics[0]);
+			gone = md->topic_cnt == 1 &&
+			       md->topics[0].err ==
+				       RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
 			rd_kafka_metadata_destroy(md);
 			if (has)
 				return true;
 		}
 		if (left_ms == 0)
-			return false;
+			break;
 		usleep(PAUSE_US);
 	}
+	if (is_gone != NULL)
+		*is_gone = gone;
+	return false;
 }

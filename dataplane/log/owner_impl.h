@@ -68,6 +68,7 @@ struct hr_renewal {
 	/* Out. */
 	struct hr_kafka *fresh;
 	rd_kafka_topic_t *fresh_topic;
+	bool topic_is_gone; /* a broker said so */
 	struct hr_err err;
 };
 

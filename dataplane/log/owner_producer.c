@@ -97,7 +97,7 @@ static void open_new(struct hr_renewal *r)
 	rd_kafka_queue_destroy(reports);
 	/* Cold metadata would make the first message wait up to a second. With the
 	 * broker away the answer is no, and the message waits in the producer. */
-	(void)hr_kafka_warm(r->fresh, r->fresh_topic, WARM_MS);
+	(void)hr_kafka_warm(r->fresh, r->fresh_topic, WARM_MS, &r->topic_is_gone);
 }
 
 void hr_renewal_run(struct hr_renewal *r)
@@ -125,6 +125,7 @@ int hr_renewal_start(struct hr_renewal *r)
 	r->fresh = NULL;
 	r->fresh_topic = NULL;
 	r->err.text[0] = '\0';
+	r->topic_is_gone = false;
 	atomic_store_explicit(&r->is_over, false, memory_order_relaxed);
 	e = pthread_create(&r->thread, NULL, run, r);
 	if (e != 0)

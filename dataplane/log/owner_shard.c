@@ -836,8 +836,9 @@ static bool has_trouble(struct hr_owned *s, uint64_t now_us)
 		"%s was not read back within %u s (%s)",
 		s->phase == HR_PHASE_FENCING ? "a fence" : "a link",
 		s->watchdog_ms / 1000,
-		s->was_delivered ? "the broker has taken it"
-				 : "the broker has not answered");
+		s->was_delivered           ? "the broker has taken it"
+		: s->renewal.topic_is_gone ? "the topic is not there"
+					   : "the broker has not answered");
 	s->watchdog_ms = grow(s->watchdog_ms, WATCHDOG_MAX_MS);
 	return true;
 }

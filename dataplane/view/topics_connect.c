@@ -168,7 +168,7 @@ static int warm_one(struct hr_topics_publisher *p, rd_kafka_topic_t *topic,
 {
 	char last[HR_TOPICS_REASON - 120];
 
-	if (hr_kafka_warm(p->producer, topic, WARM_MS))
+	if (hr_kafka_warm(p->producer, topic, WARM_MS, NULL))
 		return 0;
 	if (hr_topics_stops(p->view))
 		return -ECANCELED;

@@ -244,7 +244,7 @@ static double of_plain(const struct plain *p)
 		hr_kafka_topics_ensure(&x->config, &wanted, 1, true, 20000, &err), 0);
 	CU_ASSERT_EQUAL_FATAL(hr_kafka_open(&client, &conf, &err), 0);
 	topic = rd_kafka_topic_new(hr_kafka_handle(client), wanted.name, NULL);
-	CU_ASSERT_TRUE_FATAL(hr_kafka_warm(client, topic, 10000));
+	CU_ASSERT_TRUE_FATAL(hr_kafka_warm(client, topic, 10000, NULL));
 	since = now();
 	plain_produce(hr_kafka_handle(client), topic, p);
 	cpu = report("plain producer, copied", since, delivered);

@@ -38,7 +38,7 @@ static int32_t partitions_of(struct hr_kafka *client, rd_kafka_topic_t *topic)
 	const struct rd_kafka_metadata *md;
 	int32_t n;
 
-	CU_ASSERT_TRUE_FATAL(hr_kafka_warm(client, topic, 20000));
+	CU_ASSERT_TRUE_FATAL(hr_kafka_warm(client, topic, 20000, NULL));
 	CU_ASSERT_EQUAL_FATAL(
 		rd_kafka_metadata(hr_kafka_handle(client), 0, topic, &md, 10000), 0);
 	n = md->topics[0].partition_cnt;
