@@ -180,6 +180,19 @@ static bool is_all_applied(struct hr_view *v)
 	return true;
 }
 
+/* Waiting brings no shard any further: each has all there is, or is stopped. */
+static bool is_over(struct hr_view *v)
+{
+	for (uint16_t i = 0; i < v->n_shards; i++) {
+		const struct hr_redis_shard *s = &v->shards[i];
+
+		if (!s->is_stopped &&
+		    (!s->is_checked || s->in_redis.n < hr_feed_last(v->conf.feed, i)))
+			return false;
+	}
+	return true;
+}
+
 static int read_password(const char *path, char out[PASSWORD_MAX], struct hr_err *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -262,9 +275,8 @@ static int turn(struct hr_view *v, struct hr_err *err)
 	int r;
 
 	hr_redis_check(v);
-	if (atomic_load_explicit(&v->drains, memory_order_acquire) &&
-	    is_all_applied(v)) {
-		v->was_drained = true;
+	if (atomic_load_explicit(&v->drains, memory_order_acquire) && is_over(v)) {
+		v->was_drained = is_all_applied(v);
 		return -ECANCELED;
 	}
 	if (hr_mono_us() >= v->next_audit_us) {

@@ -362,6 +362,7 @@ static void a_position_beyond_the_log_stops_the_view_by_name(void)
 {
 	char text[HR_POSITION_TEXT];
 	struct hr_position p = { .generation = 1, .n = 4000 };
+	uint64_t began;
 
 	open_world(2, KEEP, 1000);
 	play_for(&some, 10, 100, 10);
@@ -372,6 +373,11 @@ static void a_position_beyond_the_log_stops_the_view_by_name(void)
 	CU_ASSERT_TRUE(wait_state(HR_VIEW_STOPPED,
 				  "Redis is at link 4000 and the log is read up to 11"
 				  " only: this passes where the log is out of reach"));
+	/* Nothing can be waited for. */
+	began = hr_mono_us();
+	CU_ASSERT_FALSE(world_stop_view(world, 10000));
+	CU_ASSERT_TRUE(hr_mono_us() - began < 3000000);
+	world_start_view(world);
 	ask("FLUSHALL");
 	is_exact();
 	close_world();
