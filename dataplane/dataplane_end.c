@@ -27,11 +27,17 @@ static bool drain_log(struct hr_dataplane *d, uint64_t until_us)
 {
 	uint64_t tentative;
 
-	if (d->has_workers && (!hr_workers_to(d->workers, d->config.n_workers,
-					      HR_WORK_QUIET, PHASE_WAIT_MS) ||
-			       !hr_workers_to(d->workers, d->config.n_workers,
-					      HR_WORK_CLOSE, PHASE_WAIT_MS)))
-		hr_error("worker", "a worker does not answer: its epochs may be left");
+	if (d->has_workers) {
+		/* The second is asked of those that answer, whoever does not. */
+		bool quiet = hr_workers_to(d->workers, d->config.n_workers,
+					   HR_WORK_QUIET, PHASE_WAIT_MS);
+		bool closed = hr_workers_to(d->workers, d->config.n_workers,
+					    HR_WORK_CLOSE, PHASE_WAIT_MS);
+
+		if (!quiet || !closed)
+			hr_error("worker", "a worker does not answer: what it closes "
+					   "later is counted as shut down");
+	}
 	if (d->owner == NULL)
 		return true;
 	tentative = hr_owner_stop(d->owner, left_ms(until_us));
@@ -83,15 +89,33 @@ static void free_ring(struct rte_ring *ring)
 	free(ring);
 }
 
-static void free_workers(struct hr_dataplane *d)
+/* Epochs that a late worker closed when the committer had ended. */
+static uint64_t take_back(struct hr_dataplane *d, struct rte_ring *closed)
 {
+	uint64_t n_items = 0;
+	void *got;
+
+	while (closed != NULL && rte_ring_dequeue(closed, &got) == 0) {
+		struct hr_epoch *epoch = got;
+
+		n_items += epoch->n_items;
+		hr_epoch_put(d->pool, epoch);
+	}
+	return n_items;
+}
+
+/* Returns how many datagrams were in epochs that nobody takes any more. */
+static uint64_t free_workers(struct hr_dataplane *d)
+{
+	uint64_t left = 0;
+
 	for (uint32_t i = 0; d->workers != NULL && i < d->config.n_workers; i++) {
 		struct hr_worker *w = &d->workers[i];
 
 		for (uint32_t s = 0; s < w->n_shards; s++) {
 			if (w->shards[s].in_flight != NULL)
 				hr_stat_set(w->shards[s].in_flight, 0);
-			hr_intake_fini(w->shards[s].intake);
+			left += hr_intake_fini(w->shards[s].intake);
 			hr_fold_free(w->shards[s].fold);
 		}
 		if (w->link != NULL)
@@ -102,12 +126,23 @@ static void free_workers(struct hr_dataplane *d)
 	free(d->workers);
 	d->workers = NULL;
 	for (uint32_t i = 0; i < d->config.n_workers; i++) {
+		left += take_back(d, d->closed[i]);
 		free(d->closed[i]);
 		free_ring(d->accepted[i]);
 		free_ring(d->folded[i]);
 		for (uint32_t to = 0; to < d->config.n_workers; to++)
 			free(d->handover[i][to]);
 	}
+	return left;
+}
+
+/* fold refused a link: nothing more will be folded, however long one waits. */
+static bool has_failed(const struct hr_dataplane *d)
+{
+	for (uint32_t w = 0; d->workers != NULL && w < d->config.n_workers; w++)
+		if (atomic_load(&d->workers[w].has_failed))
+			return true;
+	return false;
 }
 
 static bool is_balanced(const struct hr_dataplane *d)
@@ -132,26 +167,27 @@ static bool is_balanced(const struct hr_dataplane *d)
 
 enum hr_exit hr_dataplane_end(struct hr_dataplane *d)
 {
-	const uint64_t until_us =
-		hr_mono_us() + d->config.stop_drain_ms * UINT64_C(1000);
+	const uint64_t drain_ms = has_failed(d) ? 0 : d->config.stop_drain_ms;
+	const uint64_t until_us = hr_mono_us() + drain_ms * 1000;
 	struct hr_err ignored;
+	uint64_t left;
 	bool all, balanced;
 
 	d->state = HR_STATE_STOPPING;
 	atomic_store(&d->search.ends, true);
 	if (d->search.is_started)
 		pthread_join(d->search.thread, NULL);
-	/* The ports' last words, before their queues close. */
-	if (d->ports != NULL)
-		hr_dataplane_round(d, &ignored);
 	all = drain_log(d, until_us);
 	end_workers(d);
 	hr_owner_free(d->owner); /* whose shards' views the workers read */
 	d->owner = NULL;
 	all &= stop_views(d, until_us);
-	free_workers(d);
-	if (d->ports != NULL)
-		hr_dataplane_round(d, &ignored);
+	/* The ports' last words: they miss frames as long as they are open. */
+	(void)hr_dataplane_round(d, &ignored);
+	left = free_workers(d);
+	if (left > 0)
+		hr_stat_add(d->shutdown_dropped, left);
+	all &= left == 0;
 	hr_ports_close(d->ports);
 	d->ports = NULL;
 	balanced = is_balanced(d);

@@ -59,7 +59,8 @@ uint64_t hr_intake_in_flight(const struct hr_intake *in);
 /* Something is open or on its way to the log. */
 bool hr_intake_is_busy(const struct hr_intake *in);
 
-/* When the committer has ended: give an empty open epoch back. */
-void hr_intake_fini(struct hr_intake *in);
+/* When the committer has ended: give the open epoch back. Returns the items that were
+ * in it, for the caller to count. */
+uint32_t hr_intake_fini(struct hr_intake *in);
 
 #endif

@@ -65,7 +65,7 @@ static void teardown(void)
 	while ((epoch = take_closed()) != NULL)
 		accept_epoch(epoch);
 	CU_ASSERT_EQUAL(hr_intake_in_flight(&intake), 0);
-	hr_intake_fini(&intake);
+	CU_ASSERT_EQUAL(hr_intake_fini(&intake), 0);
 	free(closed);
 	hr_epoch_pool_free(pool);
 }
@@ -205,6 +205,15 @@ static void only_an_owner_takes_items(void)
 	}
 }
 
+static void what_is_open_at_the_end_is_given_back_and_told(void)
+{
+	CU_ASSERT_EQUAL(add(100, 1, 1), HR_DROP_NONE);
+	CU_ASSERT_EQUAL(add(100, 1, 1), HR_DROP_NONE);
+	CU_ASSERT_EQUAL(hr_intake_fini(&intake), 2);
+	CU_ASSERT_EQUAL(hr_epoch_pool_free_count(pool), 2 * PER_SHARD);
+	atomic_fetch_add(&view.items_dropped, 2);
+}
+
 static void items_come_out_as_they_went_in(void)
 {
 	struct hr_epoch *epoch;
@@ -244,6 +253,8 @@ int main(void)
 		{ "a share used up refuses and takes again",
 		  a_share_used_up_refuses_and_takes_again },
 		{ "only an owner takes items", only_an_owner_takes_items },
+		{ "what is open at the end is given back and told",
+		  what_is_open_at_the_end_is_given_back_and_told },
 		{ "items come out as they went in", items_come_out_as_they_went_in },
 		CU_TEST_INFO_NULL,
 	};

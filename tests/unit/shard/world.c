@@ -162,7 +162,7 @@ void world_end(struct world *w)
 	CU_ASSERT_EQUAL(rte_mempool_avail_count(w->mbufs), MBUFS);
 	for (uint16_t s = 0; s < WORLD_SHARDS; s++) {
 		CU_ASSERT_EQUAL(hr_intake_in_flight(&w->intakes[s]), 0);
-		hr_intake_fini(&w->intakes[s]);
+		CU_ASSERT_EQUAL(hr_intake_fini(&w->intakes[s]), 0);
 	}
 	hr_epoch_pool_free(w->pool);
 	for (uint32_t i = 0; i < w->n_workers; i++) {
