@@ -27,7 +27,6 @@
 #include "dataplane/view/view.h"
 #include "dataplane/worker.h"
 
-#define HR_VERSION "0.1.0"
 #define HR_VIEWS_MAX 2u
 
 /* Exit codes of headrace-dataplane. */

@@ -5,8 +5,8 @@
 #include <assert.h>
 #include <stddef.h>
 
+#include "dataplane/port/capture.h"
 #include "dataplane/port/port_impl.h"
-#include "dataplane/port/replay.h"
 
 bool hr_rxq_is_lossless(const struct hr_rxq *q)
 {
@@ -37,8 +37,8 @@ uint32_t hr_rxq_burst(struct hr_rxq *q, struct rte_mbuf **out, uint32_t max,
 	uint32_t n;
 
 	assert(max <= UINT16_MAX);
-	if (__builtin_expect(q->replay != NULL, 0)) {
-		n = hr_capture_burst(q->replay, out, max, now_us);
+	if (__builtin_expect(q->capture != NULL, 0)) {
+		n = hr_capture_burst(q->capture, out, max, now_us);
 	} else {
 		/* Pairs with the release in hr_port_start(): rx_queue is set. */
 		hr_rx_burst rx = atomic_load_explicit(&q->rx, memory_order_acquire);

@@ -8,7 +8,7 @@
  *
  *     ports.c     opens, starts, reads and closes all of them
  *     pci.c af_xdp.c memif.c   checks, arguments and habits of a kind
- *     replay.c    pcap, which is no DPDK device: net_pcap drops a record when it finds
+ *     capture.c   pcap, which is no DPDK device: net_pcap drops a record when it finds
  *                 no buffer for it, knows neither its end nor the file's pace
  *     port_fast.c, wait.c      the worker's half
  */
@@ -37,8 +37,8 @@ struct hr_rxq {
 	 */
 	alignas(HR_CACHE_LINE) _Atomic(hr_rx_burst) rx;
 	void *rx_queue;
-	struct hr_capture *replay; /* of a pcap: read instead */
-	uint32_t port;             /* index in config->ports */
+	struct hr_capture *capture; /* of a pcap: read instead */
+	uint32_t port;              /* index in config->ports */
 	bool is_lossless;
 	bool is_memif;
 	int fd; /* poll() on it tells of packets; -1 = there is none */
@@ -77,7 +77,7 @@ struct hr_port {
 	bool is_plugged;    /* the vdev is made */
 	bool is_configured; /* port_id is ours and must be closed */
 	bool was_down;      /* memif client: at the last look; interrupt thread only */
-	struct hr_capture *replay;
+	struct hr_capture *capture;
 	struct hr_rxq *queues;
 	uint32_t n_queues;
 };

@@ -15,10 +15,10 @@
 #include <rte_mempool.h>
 
 #include "common/log.h"
+#include "dataplane/port/capture.h"
 #include "dataplane/port/dpdk_log.h"
 #include "dataplane/port/pool.h"
 #include "dataplane/port/port_impl.h"
-#include "dataplane/port/replay.h"
 
 #define TRIES 20
 #define TRY_AGAIN_US 100000
@@ -179,12 +179,13 @@ static int open_device(struct hr_ports *ports, struct hr_port *port, struct hr_e
 	return r;
 }
 
-static int open_replay(struct hr_ports *ports, struct hr_port *port, struct hr_err *err)
+static int open_capture(struct hr_ports *ports, struct hr_port *port,
+			struct hr_err *err)
 {
-	int r = hr_capture_open(&port->replay, port->config.target,
+	int r = hr_capture_open(&port->capture, port->config.target,
 				port->config.pcap_as_fast_as_it_goes, ports->pool, err);
 
-	port->queues[0].replay = port->replay;
+	port->queues[0].capture = port->capture;
 	return r;
 }
 
@@ -237,7 +238,7 @@ static int open_all(struct hr_ports **out, const struct hr_config *config,
 		struct hr_port *port = &ports->ports[i];
 		char what[HR_CONFIG_TEXT + 8];
 
-		r = port->config.kind == HR_PORT_PCAP ? open_replay(ports, port, err)
+		r = port->config.kind == HR_PORT_PCAP ? open_capture(ports, port, err)
 						      : open_device(ports, port, err);
 		snprintf(what, sizeof(what), "port %s", port->config.device);
 		if (r < 0)
@@ -317,7 +318,7 @@ int hr_ports_start(struct hr_ports *ports, struct hr_err *err)
 
 static void close_port(struct hr_port *port)
 {
-	hr_capture_close(port->replay);
+	hr_capture_close(port->capture);
 	if (port->is_configured && port->ops->close != NULL) {
 		port->ops->close(port);
 	} else if (port->is_configured) {
@@ -361,15 +362,15 @@ void hr_ports_read(const struct hr_ports *ports, uint32_t i, struct hr_port_coun
 	for (uint32_t q = 0; q < port->n_queues; q++)
 		out->packets += atomic_load_explicit(&port->queues[q].packets,
 						     memory_order_relaxed);
-	if (port->replay != NULL) {
-		out->is_done = hr_capture_is_done(port->replay);
+	if (port->capture != NULL) {
+		out->is_done = hr_capture_is_done(port->capture);
 		out->is_up = !out->is_done;
-		if (hr_capture_is_news_of_failure(port->replay))
+		if (hr_capture_is_news_of_failure(port->capture))
 			hr_error("port",
 				 "port %s: the file was changed while it was read: "
 				 "found %" PRIu64 " records, expected %" PRIu64,
 				 port->config.device, out->packets,
-				 hr_capture_n_records(port->replay));
+				 hr_capture_n_records(port->capture));
 	} else {
 		port->ops->read(port, out);
 	}

@@ -7,8 +7,8 @@
 #include <time.h>
 
 #include "common/clock.h"
+#include "dataplane/port/capture.h"
 #include "dataplane/port/port_impl.h"
-#include "dataplane/port/replay.h"
 
 #define QUEUES_MAX (HR_PORTS_MAX * HR_PORT_QUEUES_MAX)
 
@@ -17,9 +17,9 @@ static uint64_t shorten(const struct hr_rxq *q, uint64_t timeout_us, uint64_t no
 {
 	uint64_t due_us;
 
-	if (q->replay == NULL)
+	if (q->capture == NULL)
 		return timeout_us;
-	due_us = hr_capture_due_us(q->replay);
+	due_us = hr_capture_due_us(q->capture);
 	if (due_us <= now_us)
 		return 0;
 	return due_us - now_us < timeout_us ? due_us - now_us : timeout_us;

@@ -62,7 +62,7 @@ static struct hr_config config;
 static struct hr_ports *ports;
 static struct hr_rxq *queue;
 
-static void open_replay(bool as_fast_as_it_goes)
+static void open_capture(bool as_fast_as_it_goes)
 {
 	struct hr_err err = { "" };
 
@@ -107,7 +107,7 @@ static void every_record_comes_once_in_order_byte_for_byte(void)
 	struct rte_mbuf *m[3];
 
 	write_pcap(DLT_EN10MB, PCAP_TSTAMP_PRECISION_MICRO, records, HR_COUNT(records));
-	open_replay(true);
+	open_capture(true);
 	CU_ASSERT_FALSE(counts().is_done);
 	while ((got = hr_rxq_burst(queue, m, 3, 1)) > 0)
 		for (uint32_t i = 0; i < got; i++, n++) {
@@ -145,7 +145,7 @@ static void records_are_due_as_far_apart_as_they_were_captured(void)
 
 	for (size_t p = 0; p < HR_COUNT(precisions); p++) {
 		write_pcap(DLT_EN10MB, precisions[p], records, HR_COUNT(records));
-		open_replay(false);
+		open_capture(false);
 		for (size_t i = 0; i < HR_COUNT(steps); i++) {
 			uint32_t n = hr_rxq_burst(queue, m, 8, steps[i].now_us);
 
@@ -164,7 +164,7 @@ static void waiting_ends_when_the_next_record_is_due(void)
 	uint64_t start_us, waited_us;
 
 	write_pcap(DLT_EN10MB, PCAP_TSTAMP_PRECISION_MICRO, records, HR_COUNT(records));
-	open_replay(false);
+	open_capture(false);
 	start_us = hr_mono_us();
 	hr_rxq_wait(&queue, 1, 10000000); /* the first is due: returns at once */
 	CU_ASSERT_EQUAL(hr_rxq_burst(queue, m, 8, start_us), 1);
@@ -191,7 +191,7 @@ static void a_pool_that_is_empty_holds_back_and_loses_nothing(void)
 		records[i] = (struct record){ i, i % 7 == 0 ? 5000 : 100 };
 	write_pcap(DLT_EN10MB, PCAP_TSTAMP_PRECISION_MICRO, records, HR_COUNT(records));
 	config.n_mbufs = 1024;
-	open_replay(true);
+	open_capture(true);
 	for (uint32_t first = 0; first < HR_COUNT(records);) {
 		uint32_t got = hr_rxq_burst(queue, m + n, HR_COUNT(m) - n, 1);
 
@@ -296,7 +296,7 @@ static void a_capture_that_ends_inside_a_record_is_replayed_up_to_it(void)
 	for (int cut = 1; cut < 16 + 60; cut++) {
 		write_pcap(DLT_EN10MB, PCAP_TSTAMP_PRECISION_MICRO, records, 3);
 		CU_ASSERT_EQUAL(truncate(file, 24 + 3 * 76 - cut), 0);
-		open_replay(true);
+		open_capture(true);
 		CU_ASSERT_EQUAL(hr_rxq_burst(queue, m, 4, 1), 2);
 		rte_pktmbuf_free_bulk(m, 2);
 		CU_ASSERT_TRUE(counts().is_done);
@@ -314,7 +314,7 @@ static void a_capture_that_shrinks_meanwhile_ends_the_replay(void)
 	for (uint32_t i = 0; i < HR_COUNT(records); i++)
 		records[i] = (struct record){ i, 1500 };
 	write_pcap(DLT_EN10MB, PCAP_TSTAMP_PRECISION_MICRO, records, HR_COUNT(records));
-	open_replay(true);
+	open_capture(true);
 	CU_ASSERT_EQUAL(truncate(file, 600000), 0);
 	while ((got = hr_rxq_burst(queue, m, 32, 1)) > 0) {
 		rte_pktmbuf_free_bulk(m, got);
@@ -330,7 +330,7 @@ static void an_empty_capture_is_done_at_once(void)
 	struct rte_mbuf *m[4];
 
 	write_pcap(DLT_EN10MB, PCAP_TSTAMP_PRECISION_MICRO, NULL, 0);
-	open_replay(false);
+	open_capture(false);
 	CU_ASSERT_TRUE(counts().is_done);
 	CU_ASSERT_EQUAL(hr_rxq_burst(queue, m, 4, 1), 0);
 	hr_ports_close(ports);

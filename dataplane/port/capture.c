@@ -13,7 +13,7 @@
 #include <rte_mbuf.h>
 
 #include "common/log.h"
-#include "dataplane/port/replay.h"
+#include "dataplane/port/capture.h"
 
 #define READ_AHEAD (256u << 10) /* the worker asks the kernel this seldom */
 #define FRAME_MAX UINT16_MAX    /* loopback captures have frames of nearly 64 KiB */
