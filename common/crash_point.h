@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef HR_CRASH_POINT_H
+#define HR_CRASH_POINT_H
+
+/*
+ * crash_point - named places at which a test build kills itself or stands still, so that
+ * a test can hit the moment it means. In every other build HR_CRASH_POINT() is nothing.
+ *
+ *     HEADRACE_CRASH=link_read_back:3        the third time: SIGKILL to itself
+ *     HEADRACE_CRASH=link_appended:1:stop    the first time: SIGSTOP to itself
+ *
+ * Any thread. An unknown name ends the program at its start with the list of names.
+ */
+
+enum hr_crash_point {
+#define HR_CRASH_POINT_ROW(name, sentence) HR_CRASH_POINT_##name,
+#include "common/crash_points.def"
+#undef HR_CRASH_POINT_ROW
+	HR_CRASH_POINTS
+};
+
+#ifdef HR_WITH_CRASH_POINTS
+void hr_crash_point(enum hr_crash_point point);
+#define HR_CRASH_POINT(name) hr_crash_point(HR_CRASH_POINT_##name)
+#else
+#define HR_CRASH_POINT(name) ((void)0)
+#endif
+
+#endif
