@@ -10,7 +10,7 @@
 
 /* Of docs/epoch-log.md: one record of the log, with everything. */
 #define EPOCH_BUFFER_BYTES 900000u
-#define EPOCH_BUFFERS_A_SHARD 3u
+#define EPOCH_BUFFERS_A_SHARD 4u
 #define AF_XDP_DESCRIPTORS_MIN 2048u
 #define SOCKET_PATH_MAX 108u
 #define SOCKET_NAME_LONGEST "/headraced.sock"
@@ -93,7 +93,7 @@ static void shards_divide_partitions(struct hr_config_reading *r)
 				nearest_multiple(topics[i].partitions, s));
 }
 
-static void budget_holds_three_buffers_a_shard(struct hr_config_reading *r)
+static void budget_holds_its_buffers(struct hr_config_reading *r)
 {
 	const struct hr_config *c = r->config;
 	uint64_t least =
@@ -253,7 +253,7 @@ static void replay_stands_alone(struct hr_config_reading *r)
 void hr_config_rules(struct hr_config_reading *r)
 {
 	shards_divide_partitions(r);
-	budget_holds_three_buffers_a_shard(r);
+	budget_holds_its_buffers(r);
 	intervals_are_in_order(r);
 	something_is_listened_to(r);
 	senders_are_known_or_anybody(r);

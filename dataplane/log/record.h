@@ -45,6 +45,8 @@
  *  FACT      8 | table u16 | key bytes u16 | value bytes u32 | key | value
  *  NOTE      8 | what u32 | text bytes u32 | text
  *  Each item is padded with zeroes to a multiple of 8.
+ *  Flags of a DATAGRAM: HR_ITEM_ORDERED; all others are the wire's, where none is
+ *  defined.
  *
  *  CONFIG body: fold_version u32 | settings u32 | {id u32, 0 u32, value u64} each |
  *               pipeline bytes u32 | 0 u32 | pipeline (canonical text)
@@ -71,6 +73,9 @@
 #define HR_FENCE_MAX (HR_FENCE_HEAD_BYTES + HR_ADDRESSES_MAX + HR_RECORD_TAIL_BYTES)
 #define HR_BODY_MAX (HR_RECORD_MAX - HR_LINK_HEAD_BYTES - HR_RECORD_TAIL_BYTES)
 #define HR_ITEM_DATAGRAM_BYTES 80u
+#define HR_ITEM_SKIP_BYTES 32u
+/* Taken in order by an appliance that acknowledges: its stream has a floor. */
+#define HR_ITEM_ORDERED 0x8000u
 #define HR_ADDRESSES_MAX 128u
 #define HR_PAD8(n) (((n) + 7u) & ~7u)
 
@@ -195,6 +200,9 @@ static inline uint32_t hr_item_bytes(uint32_t payload_bytes)
 /* Write one DATAGRAM or EVENT item, padding included; returns hr_item_bytes().
  * Hot. out has that room; the payload is copied in. */
 uint32_t hr_item_encode(uint8_t *out, const struct hr_item *item);
+/* Write a SKIP item from birth, random and sequence (up to it); returns
+ * HR_ITEM_SKIP_BYTES. Hot. */
+uint32_t hr_item_encode_skip(uint8_t *out, const struct hr_item *item);
 
 /* Walk the items of an EPOCH body. *cursor starts at 0. Returns 1 and an item, 0 at
  * the end, -EBADMSG where the bytes are none of ours, -ENOTSUP at a kind that this

@@ -37,3 +37,14 @@ uint32_t hr_item_encode(uint8_t *out, const struct hr_item *item)
 		memcpy(out + HR_ITEM_DATAGRAM_BYTES, item->payload.p, item->payload.n);
 	return bytes;
 }
+
+uint32_t hr_item_encode_skip(uint8_t *out, const struct hr_item *item)
+{
+	hr_store16(out, HR_ITEM_SKIP);
+	hr_store16(out + 2, 0);
+	hr_store32(out + 4, HR_ITEM_SKIP_BYTES);
+	hr_store64(out + 8, item->birth);
+	hr_store64(out + 16, item->random);
+	hr_store64(out + 24, item->sequence);
+	return HR_ITEM_SKIP_BYTES;
+}

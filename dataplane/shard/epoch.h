@@ -26,7 +26,10 @@
 
 struct hr_epoch {
 	uint16_t shard;
-	uint32_t n_items;
+	/* Of the newest FENCE of ours that the worker knew when it opened this. */
+	uint32_t fence_no;
+	uint32_t n_items; /* DATAGRAMs and EVENTs: SKIPs are not datagrams of ledger
+			   * law 1. What is empty has no body_bytes */
 	uint32_t n_events;
 	uint32_t body_bytes;
 	uint64_t opened_mono_us;
@@ -41,8 +44,9 @@ static inline uint8_t *hr_epoch_body(const struct hr_epoch *epoch)
 
 struct hr_epoch_pool;
 
-/* The least buffers of a shard: one open, one in flight, one waiting. */
-#define HR_EPOCHS_MIN 3u
+/* The least buffers of a shard: one open, one in flight, one waiting, and one for what
+ * came out of order (streams.h). */
+#define HR_EPOCHS_MIN 4u
 
 /* Takes all memory now: per_shard buffers for each shard. Returns 0 or -ENOMEM
  * with err. */
@@ -56,6 +60,14 @@ void hr_epoch_pool_free(struct hr_epoch_pool *pool);
 struct hr_epoch *hr_epoch_get(struct hr_epoch_pool *pool, uint16_t shard);
 /* Committer; or whoever is left when it has ended. */
 void hr_epoch_put(struct hr_epoch_pool *pool, struct hr_epoch *epoch);
+/*
+ * A FENCE of ours was accepted after this epoch was opened: what was taken in order
+ * and would be acknowledged (HR_ITEM_ORDERED, SKIP) goes, since its sender sends it
+ * again; what came without acknowledgement stays, since nobody else would. In place.
+ * Returns the datagrams that went, for the ledger, and their events. Cold; whoever
+ * holds the epoch.
+ */
+uint32_t hr_epoch_filter(struct hr_epoch *epoch, uint32_t *n_events_dropped);
 /* Buffers that are free now, of all shards. Any thread. */
 uint32_t hr_epoch_pool_free_count(const struct hr_epoch_pool *pool);
 

@@ -30,13 +30,19 @@ struct hr_intake {
 	struct rte_ring *closed_ring; /* to the committer; holds every epoch */
 	const struct hr_shard_view *view;
 	uint16_t shard;
+	/* Buffers that only hr_intake_add_next() and hr_intake_skip() may open: 0
+	 * where nothing is acknowledged. */
+	uint32_t reserve;
 	/* The chain's word on events in a link; raised or lowered when its CONFIG
 	 * is folded. */
 	uint32_t max_events;
+	/* Of the newest FENCE of ours that the worker was told of. */
+	uint32_t fence_no;
 
 	struct hr_epoch *open;
-	uint64_t n_closed; /* epochs handed to the committer */
-	uint64_t n_items;  /* appended to any epoch */
+	uint64_t n_closed;  /* epochs handed to the committer */
+	uint64_t n_items;   /* appended to any epoch */
+	uint64_t n_dropped; /* of them, by hr_intake_fence() */
 	uint64_t last_close_us;
 };
 
@@ -47,6 +53,23 @@ struct hr_intake {
  */
 enum hr_drop hr_intake_add(struct hr_intake *in, const struct hr_item *item,
 			   uint64_t now_us);
+
+/* The same for the datagram that its stream waits for: it may use the reserve, so that
+ * a stream goes on where everything else has used up the budget. */
+enum hr_drop hr_intake_add_next(struct hr_intake *in, const struct hr_item *item,
+				uint64_t now_us);
+/* Append a SKIP (birth, random, and sequence, up to which); it may use the reserve. It
+ * is no datagram of the ledger: not in n_items. */
+enum hr_drop hr_intake_skip(struct hr_intake *in, const struct hr_item *item,
+			    uint64_t now_us);
+
+/* Bytes of items that hr_intake_add() would still take. */
+uint64_t hr_intake_free_bytes(const struct hr_intake *in);
+
+/* A FENCE of ours was accepted: what the open epoch holds of an older one and would be
+ * acknowledged goes (hr_epoch_filter()). Returns the datagrams that went, for the
+ * caller to count. */
+uint32_t hr_intake_fence(struct hr_intake *in, uint32_t fence_no);
 
 /* Close the open epoch if it is due; with must_close if it holds anything. Returns
  * true when one was closed. */

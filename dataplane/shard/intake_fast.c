@@ -7,6 +7,7 @@
 #include <rte_ring.h>
 
 #include "dataplane/shard/intake.h"
+#include "dataplane/shard/ring.h"
 #include "dataplane/shard/shard_impl.h"
 
 struct hr_epoch *hr_epoch_get(struct hr_epoch_pool *pool, uint16_t shard)
@@ -17,6 +18,7 @@ struct hr_epoch *hr_epoch_get(struct hr_epoch_pool *pool, uint16_t shard)
 	if (rte_ring_dequeue(pool->shares[shard], &got) != 0)
 		return NULL;
 	epoch = got;
+	epoch->fence_no = 0;
 	epoch->n_items = 0;
 	epoch->n_events = 0;
 	epoch->body_bytes = 0;
@@ -36,26 +38,33 @@ static void close_open(struct hr_intake *in, uint64_t now_us)
 	in->last_close_us = now_us;
 }
 
-static bool has_room(const struct hr_intake *in, const struct hr_item *item)
+static bool has_room(const struct hr_intake *in, uint32_t bytes, uint32_t n_events)
 {
 	const struct hr_epoch *open = in->open;
 
-	return open->body_bytes + hr_item_bytes(item->payload.n) <= HR_BODY_MAX &&
-	       (open->n_events == 0 ||
-		open->n_events + item->n_events <= in->max_events);
+	return open->body_bytes + bytes <= HR_BODY_MAX &&
+	       (open->n_events == 0 || open->n_events + n_events <= in->max_events);
 }
 
-/* An open epoch in which the item fits, or NULL. */
-static struct hr_epoch *open_for(struct hr_intake *in, const struct hr_item *item,
-				 uint64_t now_us)
+static struct hr_epoch *open_new(struct hr_intake *in, uint32_t reserve)
 {
-	if (in->open != NULL && has_room(in, item))
-		return in->open;
-	if (in->open != NULL && in->open->n_items > 0)
-		close_open(in, now_us);
-	if (in->open == NULL)
-		in->open = hr_epoch_get(in->pool, in->shard);
+	if (reserve > 0 && hr_ring_count(in->pool->shares[in->shard]) <= reserve)
+		return NULL;
+	in->open = hr_epoch_get(in->pool, in->shard);
+	if (in->open != NULL)
+		in->open->fence_no = in->fence_no;
 	return in->open;
+}
+
+/* An open epoch in which so much fits, or NULL. */
+static struct hr_epoch *open_for(struct hr_intake *in, uint32_t bytes,
+				 uint32_t n_events, uint32_t reserve, uint64_t now_us)
+{
+	if (in->open != NULL && has_room(in, bytes, n_events))
+		return in->open;
+	if (in->open != NULL && in->open->body_bytes > 0)
+		close_open(in, now_us);
+	return in->open != NULL ? in->open : open_new(in, reserve);
 }
 
 static enum hr_drop why_not(unsigned int state)
@@ -73,30 +82,75 @@ static enum hr_drop why_not(unsigned int state)
 	}
 }
 
-enum hr_drop hr_intake_add(struct hr_intake *in, const struct hr_item *item,
-			   uint64_t now_us)
+/* Relaxed: a state that is a moment old costs nothing; the committer drops and counts
+ * what comes too late for it. */
+static enum hr_drop refusal(const struct hr_intake *in)
 {
-	/* Relaxed: a state that is a moment old costs nothing; the committer drops
-	 * and counts what comes too late for it. */
-	enum hr_drop no =
-		why_not(atomic_load_explicit(&in->view->state, memory_order_relaxed));
+	return why_not(atomic_load_explicit(&in->view->state, memory_order_relaxed));
+}
+
+static inline enum hr_drop add(struct hr_intake *in, const struct hr_item *item,
+			       uint32_t reserve, uint64_t now_us)
+{
+	enum hr_drop no = refusal(in);
 	struct hr_epoch *epoch;
 
 	if (no != HR_DROP_NONE)
 		return no;
-	epoch = open_for(in, item, now_us);
+	epoch = open_for(in, hr_item_bytes(item->payload.n), item->n_events, reserve,
+			 now_us);
 	if (epoch == NULL)
 		return HR_DROP_EPOCH_FULL;
-	if (epoch->n_items == 0) {
+	if (epoch->body_bytes == 0)
 		epoch->opened_mono_us = now_us;
+	if (epoch->oldest_received_us == 0)
 		epoch->oldest_received_us = item->received_us;
-	}
 	epoch->body_bytes +=
 		hr_item_encode(hr_epoch_body(epoch) + epoch->body_bytes, item);
 	epoch->n_items++;
 	epoch->n_events += item->n_events;
 	in->n_items++;
 	return HR_DROP_NONE;
+}
+
+enum hr_drop hr_intake_add(struct hr_intake *in, const struct hr_item *item,
+			   uint64_t now_us)
+{
+	return add(in, item, in->reserve, now_us);
+}
+
+enum hr_drop hr_intake_add_next(struct hr_intake *in, const struct hr_item *item,
+				uint64_t now_us)
+{
+	return add(in, item, 0, now_us);
+}
+
+enum hr_drop hr_intake_skip(struct hr_intake *in, const struct hr_item *item,
+			    uint64_t now_us)
+{
+	enum hr_drop no = refusal(in);
+	struct hr_epoch *epoch;
+
+	if (no != HR_DROP_NONE)
+		return no;
+	epoch = open_for(in, HR_ITEM_SKIP_BYTES, 0, 0, now_us);
+	if (epoch == NULL)
+		return HR_DROP_EPOCH_FULL;
+	if (epoch->body_bytes == 0)
+		epoch->opened_mono_us = now_us;
+	epoch->body_bytes +=
+		hr_item_encode_skip(hr_epoch_body(epoch) + epoch->body_bytes, item);
+	return HR_DROP_NONE;
+}
+
+uint64_t hr_intake_free_bytes(const struct hr_intake *in)
+{
+	const uint32_t n_free = hr_ring_count(in->pool->shares[in->shard]);
+	uint64_t bytes = in->open != NULL ? HR_BODY_MAX - in->open->body_bytes : 0;
+
+	if (n_free > in->reserve)
+		bytes += (uint64_t)(n_free - in->reserve) * HR_BODY_MAX;
+	return bytes;
 }
 
 static uint64_t n_done(const struct hr_intake *in)
@@ -107,7 +161,7 @@ static uint64_t n_done(const struct hr_intake *in)
 bool hr_intake_step(struct hr_intake *in, uint64_t now_us, uint32_t min_interval_us,
 		    bool must_close)
 {
-	if (in->open == NULL || in->open->n_items == 0)
+	if (in->open == NULL || in->open->body_bytes == 0)
 		return false;
 	if (!must_close && (n_done(in) != in->n_closed ||
 			    now_us - in->last_close_us < min_interval_us))
@@ -118,13 +172,13 @@ bool hr_intake_step(struct hr_intake *in, uint64_t now_us, uint32_t min_interval
 
 uint64_t hr_intake_in_flight(const struct hr_intake *in)
 {
-	return in->n_items -
+	return in->n_items - in->n_dropped -
 	       atomic_load_explicit(&in->view->items_accepted, memory_order_relaxed) -
 	       atomic_load_explicit(&in->view->items_dropped, memory_order_relaxed);
 }
 
 bool hr_intake_is_busy(const struct hr_intake *in)
 {
-	return (in->open != NULL && in->open->n_items > 0) ||
+	return (in->open != NULL && in->open->body_bytes > 0) ||
 	       n_done(in) != in->n_closed;
 }

@@ -237,9 +237,119 @@ static void items_come_out_as_they_went_in(void)
 	accept_epoch(epoch);
 }
 
+/* Items of every sort, by turns; k counts them. */
+static enum hr_drop add_sort(uint32_t k)
+{
+	struct hr_item item = item_of(k % 90 + 1, 2);
+
+	item.sequence = k;
+	switch (k % 4) {
+	case 0:
+		item.flags = HR_ITEM_ORDERED;
+		return hr_intake_add(&intake, &item, 1);
+	case 1:
+		return hr_intake_skip(&intake, &item, 1);
+	case 2:
+		item.kind = HR_ITEM_EVENT;
+		item.sequence = 0;
+		return hr_intake_add(&intake, &item, 1);
+	default:
+		return hr_intake_add(&intake, &item, 1);
+	}
+}
+
+static void a_fence_takes_what_would_be_acknowledged_and_nothing_else(void)
+{
+	struct hr_epoch *epoch;
+	struct hr_item item;
+	struct hr_str body;
+	uint32_t cursor = 0, n = 0;
+
+	memset(payload, 'x', sizeof(payload));
+	for (uint32_t k = 0; k < 40; k++)
+		CU_ASSERT_EQUAL(add_sort(k), HR_DROP_NONE);
+	CU_ASSERT_EQUAL(hr_intake_in_flight(&intake), 30);
+	CU_ASSERT_EQUAL(hr_intake_fence(&intake, 7), 10);
+	CU_ASSERT_EQUAL(hr_intake_in_flight(&intake), 20);
+	CU_ASSERT_EQUAL(hr_intake_fence(&intake, 8), 0);
+	hr_intake_step(&intake, 1, 0, true);
+	epoch = take_closed();
+	CU_ASSERT_PTR_NOT_NULL_FATAL(epoch);
+	CU_ASSERT_EQUAL(epoch->fence_no, 8);
+	CU_ASSERT_EQUAL(epoch->n_items, 20);
+	CU_ASSERT_EQUAL(epoch->n_events, 40);
+	body = (struct hr_str){ hr_epoch_body(epoch), epoch->body_bytes };
+	for (uint32_t k = 0; k < 40; k++) {
+		if (k % 4 < 2)
+			continue;
+		CU_ASSERT_EQUAL_FATAL(hr_item_next(body, &cursor, &item), 1);
+		CU_ASSERT_EQUAL(item.kind,
+				k % 4 == 2 ? HR_ITEM_EVENT : HR_ITEM_DATAGRAM);
+		CU_ASSERT_EQUAL(item.payload.n, k % 90 + 1);
+		n++;
+	}
+	CU_ASSERT_EQUAL(n, 20);
+	CU_ASSERT_EQUAL(hr_item_next(body, &cursor, &item), 0);
+	accept_epoch(epoch);
+	/* The next one knows the fence from its beginning. */
+	CU_ASSERT_EQUAL(add(10, 1, 1), HR_DROP_NONE);
+	CU_ASSERT_EQUAL(intake.open->fence_no, 8);
+}
+
+static void an_epoch_that_a_fence_emptied_is_used_again(void)
+{
+	CU_ASSERT_EQUAL(add_sort(4), HR_DROP_NONE);
+	CU_ASSERT_EQUAL(add_sort(5), HR_DROP_NONE);
+	CU_ASSERT_EQUAL(hr_intake_fence(&intake, 1), 1);
+	CU_ASSERT_FALSE(hr_intake_is_busy(&intake));
+	CU_ASSERT_FALSE(hr_intake_step(&intake, 1, 0, true));
+	CU_ASSERT_EQUAL(add(10, 1, 1), HR_DROP_NONE);
+	CU_ASSERT_EQUAL(hr_epoch_pool_free_count(pool), 2 * PER_SHARD - 1);
+}
+
+static void a_skip_alone_makes_an_epoch(void)
+{
+	struct hr_epoch *epoch;
+
+	CU_ASSERT_EQUAL(add_sort(1), HR_DROP_NONE);
+	CU_ASSERT_TRUE(hr_intake_is_busy(&intake));
+	CU_ASSERT_EQUAL(hr_intake_in_flight(&intake), 0);
+	CU_ASSERT_TRUE(hr_intake_step(&intake, 1, 0, false));
+	epoch = take_closed();
+	CU_ASSERT_EQUAL(epoch->n_items, 0);
+	CU_ASSERT_EQUAL(epoch->body_bytes, HR_ITEM_SKIP_BYTES);
+	accept_epoch(epoch);
+}
+
+static void the_reserve_is_for_what_a_stream_waits_for(void)
+{
+	const struct hr_item item = item_of(1400, 1);
+
+	intake.max_events = UINT32_MAX;
+	intake.reserve = 1;
+	while (hr_intake_add(&intake, &item, 1) == HR_DROP_NONE)
+		CU_ASSERT_TRUE(hr_intake_free_bytes(&intake) <
+			       (uint64_t)PER_SHARD * HR_BODY_MAX);
+	CU_ASSERT_EQUAL(rte_ring_count(closed), PER_SHARD - 1);
+	CU_ASSERT_EQUAL(hr_intake_free_bytes(&intake), 0);
+	CU_ASSERT_EQUAL(hr_intake_add(&intake, &item, 1), HR_DROP_EPOCH_FULL);
+	CU_ASSERT_EQUAL(hr_intake_add_next(&intake, &item, 1), HR_DROP_NONE);
+	CU_ASSERT_EQUAL(hr_intake_skip(&intake, &item, 1), HR_DROP_NONE);
+	while (hr_intake_add_next(&intake, &item, 1) == HR_DROP_NONE)
+		;
+	CU_ASSERT_EQUAL(hr_intake_skip(&intake, &item, 1), HR_DROP_EPOCH_FULL);
+}
+
 int main(void)
 {
 	static CU_TestInfo tests[] = {
+		{ "a fence takes what would be acknowledged and nothing else",
+		  a_fence_takes_what_would_be_acknowledged_and_nothing_else },
+		{ "an epoch that a fence emptied is used again",
+		  an_epoch_that_a_fence_emptied_is_used_again },
+		{ "a SKIP alone makes an epoch", a_skip_alone_makes_an_epoch },
+		{ "the reserve is for what a stream waits for",
+		  the_reserve_is_for_what_a_stream_waits_for },
 		{ "the first item after quiet goes at once",
 		  the_first_item_after_quiet_goes_at_once },
 		{ "nothing closes while an epoch is on its way",
