@@ -32,6 +32,8 @@ struct hr_link {
 	uint32_t record_bytes;
 	uint64_t n;
 	struct hr_id128 prev_hash, hash;
+	struct hr_id128 owner; /* whose record was accepted, ... */
+	uint64_t incarnation;  /* ... and of which FENCE that was */
 	uint64_t clock_us;
 	int64_t offset; /* in the log partition */
 	struct hr_str body;
