@@ -16,18 +16,6 @@
 
 #define POLL_MS 20
 
-/* Kept for ever, whole, stamped by the broker, and never led by a replica that had
- * fallen behind. */
-static const struct hr_kafka_topic_setting log_settings[] = {
-	{ "cleanup.policy", "delete", HR_KAFKA_EQUAL },
-	{ "retention.ms", "-1", HR_KAFKA_EQUAL },
-	{ "retention.bytes", "-1", HR_KAFKA_EQUAL },
-	{ "message.timestamp.type", "LogAppendTime", HR_KAFKA_EQUAL },
-	{ "unclean.leader.election.enable", "false", HR_KAFKA_EQUAL },
-	/* A record and what Kafka wraps around it. */
-	{ "max.message.bytes", "901000", HR_KAFKA_AT_LEAST },
-};
-
 void hr_log_topic_name(char out[HR_KAFKA_TOPIC_NAME], const struct hr_config *config,
 		       uint32_t generation)
 {
@@ -35,20 +23,6 @@ void hr_log_topic_name(char out[HR_KAFKA_TOPIC_NAME], const struct hr_config *co
 
 	snprintf(name, sizeof(name), "headrace.log.g%u", generation);
 	hr_kafka_topic_name(out, config, name);
-}
-
-static struct hr_kafka_topic log_topic(const char *name, uint32_t n_partitions)
-{
-	struct hr_kafka_topic t = {
-		.n_partitions = n_partitions,
-		.partitions_key = "data_set.shards",
-		.is_durable = true,
-		.settings = log_settings,
-		.n_settings = sizeof(log_settings) / sizeof(log_settings[0]),
-	};
-
-	snprintf(t.name, sizeof(t.name), "%s", name);
-	return t;
 }
 
 /* Read the partition from its first record on: 1 and the first META, 0 when its end
@@ -239,7 +213,7 @@ int hr_data_set_find(struct hr_data_set *out, const struct hr_config *config, bo
 	int r;
 
 	hr_kafka_topic_name(meta_name, config, HR_META_TOPIC);
-	topic = log_topic(meta_name, 1);
+	topic = hr_kafka_topic_kept(meta_name, 1);
 	topic.partitions_key = "this program";
 	r = hr_kafka_topics_ensure(config, &topic, 1, make, wait_ms, err);
 	if (r < 0)
@@ -261,6 +235,6 @@ int hr_data_set_find(struct hr_data_set *out, const struct hr_config *config, bo
 	r = agree(out, config, meta_name, err);
 	if (r < 0)
 		return r;
-	topic = log_topic(out->log_topic, out->n_shards);
+	topic = hr_kafka_topic_kept(out->log_topic, out->n_shards);
 	return hr_kafka_topics_ensure(config, &topic, 1, make, left_ms(until_us), err);
 }

@@ -96,6 +96,10 @@ struct hr_kafka_topic {
 	uint32_t n_settings;
 };
 
+/* Log, meta and snapshots: kept for ever, whole, stamped by the broker, and never led by
+ * a replica that had fallen behind. */
+struct hr_kafka_topic hr_kafka_topic_kept(const char *name, uint32_t n_partitions);
+
 /*
  * Make the missing topics (make = true) and check the existing ones; when it comes
  * back every partition has a leader. Replication as configured; 0 means 3 where

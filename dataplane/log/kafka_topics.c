@@ -33,6 +33,29 @@ void hr_kafka_topic_name(char out[HR_KAFKA_TOPIC_NAME], const struct hr_config *
 	snprintf(out, HR_KAFKA_TOPIC_NAME, "%s%s", config->topic_prefix, name);
 }
 
+struct hr_kafka_topic hr_kafka_topic_kept(const char *name, uint32_t n_partitions)
+{
+	static const struct hr_kafka_topic_setting settings[] = {
+		{ "cleanup.policy", "delete", HR_KAFKA_EQUAL },
+		{ "retention.ms", "-1", HR_KAFKA_EQUAL },
+		{ "retention.bytes", "-1", HR_KAFKA_EQUAL },
+		{ "message.timestamp.type", "LogAppendTime", HR_KAFKA_EQUAL },
+		{ "unclean.leader.election.enable", "false", HR_KAFKA_EQUAL },
+		/* A record and what Kafka wraps around it. */
+		{ "max.message.bytes", "901000", HR_KAFKA_AT_LEAST },
+	};
+	struct hr_kafka_topic t = {
+		.n_partitions = n_partitions,
+		.partitions_key = "data_set.shards",
+		.is_durable = true,
+		.settings = settings,
+		.n_settings = sizeof(settings) / sizeof(settings[0]),
+	};
+
+	snprintf(t.name, sizeof(t.name), "%s", name);
+	return t;
+}
+
 static bool is_over(const struct ensure *e)
 {
 	return hr_mono_us() >= e->until_us;
