@@ -3,7 +3,7 @@
 #define HR_NET_H
 
 /*
- * net - from a received frame to the UDP payload inside it.
+ * net - from a received frame to the UDP payload inside it, and back to who sent it.
  *
  *     Ethernet [one VLAN tag] | IPv4 [options] or IPv6 [extensions] | UDP | payload | padding
  *
@@ -88,5 +88,53 @@ struct rte_mbuf;
 uint32_t hr_net_parse_burst(struct rte_mbuf **mbufs, uint32_t n,
 			    const struct hr_net_ports *ports, struct hr_net_beacon *out,
 			    uint8_t *verdicts);
+
+/*
+ * Where the answer to a frame goes: back to whoever it came from. The MAC addresses,
+ * IP addresses and ports of the question, swapped; its VLAN tag as it was. No ARP or
+ * neighbour discovery of ours: the frame's source MAC is the next hop on the way back,
+ * be it the sender itself or the router that brought the question. So a far end whose
+ * packets come in and go out by different routers has to be reachable by the first.
+ *
+ * Kept by value, as long as anybody may have to be answered.
+ */
+struct hr_net_way {
+	uint8_t dest_mac[6], source_mac[6];
+	uint16_t vlan_type; /* 0x8100 or 0x88a8; 0: no tag */
+	uint16_t vlan_tci;  /* priority and id, as received */
+	uint16_t source_port, dest_port;
+	uint8_t family;               /* 4 or 6; 0: nobody may be answered this way */
+	uint8_t source[16], dest[16]; /* IPv4 in the first 4, the rest zero */
+};
+
+/* Ethernet 14, a VLAN tag 4, IPv6 40 (IPv4 20), UDP 8 */
+#define HR_NET_ANSWER_HEAD_MAX 66
+
+/* Bytes in front of an answer's payload. */
+#define HR_NET_ANSWER_HEAD(way)                                                        \
+	(14u + ((way)->vlan_type != 0 ? 4u : 0u) + ((way)->family == 6 ? 40u : 20u) +  \
+	 8u)
+
+/*
+ * The way back from a frame that hr_net_parse() found good, with what it found. The
+ * frame must not have changed since. Where the question was sent to or by a group (a
+ * broadcast or multicast MAC or IP address), by nobody (0.0.0.0, ::) or from port 0,
+ * family is 0: an answer would not come from where the question went, or go to many.
+ */
+void hr_net_way_back(const uint8_t *frame, const struct hr_net_beacon *beacon,
+		     struct hr_net_way *out);
+
+/*
+ * Write the headers of an answer to `frame`; its payload must already lie at
+ * frame + HR_NET_ANSWER_HEAD(way), since the checksum covers it. IPv4 goes with "do not
+ * fragment" and id 0 (RFC 6864 4.1), both with hop limit 64 and no DSCP; the UDP
+ * checksum is always there, computed here: an answer is small, and not every device
+ * could. Returns the bytes of the whole frame; 0 where family is 0 or the payload is
+ * longer than HR_NET_ANSWER_PAYLOAD_MAX. The caller sees to it that there is room.
+ */
+uint32_t hr_net_answer_write(uint8_t *frame, const struct hr_net_way *way,
+			     uint32_t payload_bytes);
+
+#define HR_NET_ANSWER_PAYLOAD_MAX 1472u
 
 #endif
