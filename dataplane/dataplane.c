@@ -72,6 +72,10 @@ static void add_rows(struct hr_dataplane *d)
 			d->stats, HR_METRIC_PORT_PACKETS, "port=\"%s\"", label);
 		d->port_cells[i].missed = hr_stats_add_metric(
 			d->stats, HR_METRIC_PORT_MISSED, "port=\"%s\"", label);
+		d->port_cells[i].sent = hr_stats_add_metric(
+			d->stats, HR_METRIC_PORT_SENT, "port=\"%s\"", label);
+		d->port_cells[i].send_failed = hr_stats_add_metric(
+			d->stats, HR_METRIC_PORT_SEND_FAILED, "port=\"%s\"", label);
 	}
 }
 

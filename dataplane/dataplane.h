@@ -86,7 +86,7 @@ struct hr_dataplane {
 
 	/* Written by the main thread once a slow round. */
 	struct hr_port_cells {
-		hr_cell *packets, *missed;
+		hr_cell *packets, *missed, *sent, *send_failed;
 		uint64_t counted_missed;
 	} port_cells[HR_PORTS_MAX];
 	hr_cell *missed_received, *missed_dropped, *shutdown_dropped, *buffers_free;

@@ -42,6 +42,8 @@ static void read_ports(struct hr_dataplane *d)
 		c->counted_missed = counts.missed;
 		hr_stat_set(c->packets, counts.packets);
 		hr_stat_set(c->missed, counts.missed);
+		hr_stat_set(c->sent, counts.sent);
+		hr_stat_set(c->send_failed, counts.send_failed);
 		/* Received by this appliance, if not by a worker. */
 		hr_stat_add(d->missed_received, fresh);
 		hr_stat_add(d->missed_dropped, fresh);

@@ -12,6 +12,9 @@
  * overwritten before they were read. What the peer has is the driver's secret until
  * then, so it can only be found out and said, not prevented.
  *
+ * The same holds for answers: of a peer without the ring the driver would write them
+ * into the first one, from which it may be reading. See hr_memif_prove().
+ *
  * The driver's connections live on DPDK's interrupt thread and are not locked against
  * others. So a device is closed there, too, and a worker's burst is made to end before
  * the memory under it goes: see munmap() below.
@@ -170,12 +173,49 @@ bool hr_memif_lacks_queues(const struct hr_port *port)
 	return false;
 }
 
+/*
+ * The driver counts only what was sent on rings that the present peer has, but counts
+ * from its own start: a queue that ever sent anything and has a count has a ring. What
+ * is found is good for the life in which it was looked for.
+ */
+void hr_memif_prove(const struct hr_port *port)
+{
+	uint32_t life = atomic_load_explicit(&port->all->life, memory_order_seq_cst);
+	uint64_t sent[HR_PORT_QUEUES_MAX];
+	static atomic_bool has_told;
+	struct rte_eth_stats stats;
+
+	/* Ours first: the driver counts a frame before we do. */
+	for (uint32_t i = 0; i < port->n_queues; i++)
+		sent[i] = atomic_load_explicit(&port->queues[i].answers.sent,
+					       memory_order_acquire);
+	if (rte_eth_stats_get(port->port_id, &stats) < 0 || !is_connected(port))
+		return;
+	for (uint32_t i = 0; i < port->n_queues; i++) {
+		struct hr_txq *q = &port->queues[i].answers;
+
+		if (stats.q_opackets[i] > 0)
+			atomic_store_explicit(&q->proven, life + 1,
+					      memory_order_relaxed);
+		else if (sent[i] > 0 && !atomic_exchange(&has_told, true))
+			hr_error(
+				"port",
+				"port %s: found a peer that takes nothing on its queue "
+				"%" PRIu32 ", expected as many queues in each "
+				"direction as we have, %" PRIu32 ": what comes by that "
+				"queue gets no answers",
+				port->config.device, i, port->n_queues);
+	}
+}
+
 static void read_counts(const struct hr_port *port, struct hr_port_counts *out)
 {
 	static atomic_bool has_told;
 
 	/* Nothing is missed: a ring is full before a frame is lost, as the peer sees. */
 	out->is_up = is_connected(port);
+	if (out->sent > 0)
+		hr_memif_prove(port);
 	if (port->n_queues > 1 && hr_memif_lacks_queues(port) &&
 	    !atomic_exchange(&has_told, true))
 		hr_error("port",
@@ -201,7 +241,7 @@ static bool is_in_burst(const struct hr_ports *ports)
 /*
  * Stands before the C library's for the whole process, for one caller: when a peer
  * goes away, the driver (22.11, 24.11) clears its "connected" flag and unmaps the rings,
- * while a worker that saw the flag set may still be copying out of them. Without this
+ * while a worker that saw the flag set may still be copying out of or into them. Without this
  * wait, one killing in about 200 of a sending peer killed us, too, when all threads
  * shared a CPU. Workers store is_in_burst before the driver reads the flag.
  */
@@ -209,9 +249,12 @@ int munmap(void *address, size_t bytes)
 {
 	struct hr_ports *ports = atomic_load(&guarded);
 
-	if (is_interrupt_thread && ports != NULL)
+	if (is_interrupt_thread && ports != NULL) {
+		/* Whoever is or comes next: pairs with guarded_send(). */
+		atomic_fetch_add_explicit(&ports->life, 1, memory_order_seq_cst);
 		while (is_in_burst(ports))
 			sched_yield();
+	}
 	return (int)syscall(SYS_munmap, address, bytes);
 }
 

@@ -60,8 +60,10 @@ static void read_counts(const struct hr_port *port, struct hr_port_counts *out)
 	struct rte_eth_stats stats;
 	struct rte_eth_link link;
 
-	if (rte_eth_stats_get(port->port_id, &stats) == 0)
+	if (rte_eth_stats_get(port->port_id, &stats) == 0) {
 		out->missed = stats.imissed;
+		out->send_failed += stats.oerrors;
+	}
 	if (rte_eth_link_get_nowait(port->port_id, &link) == 0)
 		out->is_up = link.link_status == RTE_ETH_LINK_UP;
 }

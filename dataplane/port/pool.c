@@ -24,14 +24,16 @@ _Static_assert(HR_BUFFER_MEMORY == ELEMENT_BYTES + 2 * RTE_CACHE_LINE_SIZE &&
 		       sizeof(struct rte_mempool_objhdr) <= RTE_CACHE_LINE_SIZE,
 	       "the memory of a buffer is counted right");
 
-/* What a port keeps in its rings. memif and pcap are copied when they are read. */
+/* What a port keeps in its rings. memif and pcap are copied when they are read, and when
+ * they are written. */
 static uint64_t ring_buffers(const struct hr_port_config *port)
 {
 	switch (port->kind) {
 	case HR_PORT_AF_XDP:
-		return (uint64_t)port->n_queues * AF_XDP_FILL;
+		return (uint64_t)port->n_queues * (AF_XDP_FILL + HR_TX_DESCRIPTORS);
 	case HR_PORT_PCI:
-		return (uint64_t)port->n_queues * port->rx_descriptors;
+		return (uint64_t)port->n_queues *
+		       (port->rx_descriptors + HR_TX_DESCRIPTORS);
 	case HR_PORT_MEMIF:
 	case HR_PORT_PCAP:
 		break;
@@ -51,7 +53,7 @@ int hr_pool_fits(const struct hr_config *config, struct hr_err *err)
 		return hr_fail(err, -ENOMEM,
 			       "dataplane.buffers: found %" PRIu32
 			       ", expected at least "
-			       "%" PRIu64 ": %" PRIu64 " for the receive rings of the "
+			       "%" PRIu64 ": %" PRIu64 " for the rings of the "
 			       "ports and %" PRIu64 " for %" PRIu32 " workers; write "
 			       "more, or fewer queues or rx_descriptors",
 			       config->n_mbufs, rings + caches, rings, caches,

@@ -19,6 +19,10 @@
 struct rte_mempool;
 
 #define HR_BUFFER_BYTES 2048
+/* What a device may keep of frames on their way out, a queue. AF_XDP's ring is as long
+ * as that for receiving, but in its copy mode the kernel takes frames out of it at once
+ * and holds no more than its socket buffer allows, some 280. */
+#define HR_TX_DESCRIPTORS 512
 /* Of a packet buffer with everything that belongs to it. */
 #define HR_BUFFER_MEMORY 2432
 

@@ -13,6 +13,9 @@
  * worker: queue number q of all queues, counted over the ports in order, belongs to
  * worker q % n_workers.
  *
+ * Every receive queue has a transmit queue beside it, for answers, and the worker of
+ * the one is the worker of the other; a replay has nobody to answer to.
+ *
  * memif and pcap lose nothing: a queue that is_lossless must not be polled while its
  * beacons could not be taken. On the others what is not polled in time is missed and
  * counted by the device (hr_ports_read).
@@ -25,6 +28,7 @@
 #include "common/error.h"
 
 struct rte_mbuf;
+struct rte_mempool;
 
 /*
  * rte_eal_init() from the configuration: lcore 0 is the main thread on main_cpu,
@@ -50,10 +54,12 @@ int hr_ports_start(struct hr_ports *ports, struct hr_err *err);
 void hr_ports_close(struct hr_ports *ports);
 
 struct hr_port_counts {
-	uint64_t packets; /* handed to workers */
-	uint64_t missed;  /* the device had no room: never seen by us */
-	bool is_up;       /* link; of memif: the peer is there */
-	bool is_done;     /* pcap: every record was handed out */
+	uint64_t packets;     /* handed to workers */
+	uint64_t missed;      /* the device had no room: never seen by us */
+	uint64_t sent;        /* taken over by the device */
+	uint64_t send_failed; /* not taken over, at each time that it was tried */
+	bool is_up;           /* link; of memif: the peer is there */
+	bool is_done;         /* pcap: every record was handed out */
 };
 
 /* Main thread; i is the index in config->ports. */
@@ -74,6 +80,25 @@ uint32_t hr_rxq_port(const struct hr_rxq *q);
  * what is due at now_us (monotonic). Hot. */
 uint32_t hr_rxq_burst(struct hr_rxq *q, struct rte_mbuf **out, uint32_t max,
 		      uint64_t now_us);
+
+/* Where answers to what this queue brought are sent; the same worker's own. NULL: it
+ * cannot answer (a replay). */
+struct hr_txq;
+struct hr_txq *hr_rxq_answers(struct hr_rxq *q);
+/* Where the buffers of answers are taken from. A question's own buffer does as well. */
+struct rte_mempool *hr_txq_pool(const struct hr_txq *q);
+
+/*
+ * Send frames of one segment each. Returns how many the device took over; the rest
+ * stays the caller's, untouched, and is counted as failed: there is no room, no link,
+ * or no peer. What is taken over is on its way at once, and its buffers come back by
+ * themselves. It may still be lost, as everything on a network. Hot.
+ *
+ * memif: of a queue that has never sent anything one frame is taken, and the others
+ * once the main thread has read the port's counts (hr_ports_read): not before then is
+ * it known that the peer has a ring for them.
+ */
+uint32_t hr_txq_burst(struct hr_txq *q, struct rte_mbuf **mbufs, uint32_t n);
 
 /*
  * An idle worker waits here until one of its queues may have packets, or timeout_us

@@ -31,12 +31,95 @@ static inline uint32_t guarded_burst(struct hr_rxq *q, hr_rx_burst rx,
 	return n;
 }
 
+struct hr_txq *hr_rxq_answers(struct hr_rxq *q)
+{
+	return q->capture == NULL ? &q->answers : NULL;
+}
+
+struct rte_mempool *hr_txq_pool(const struct hr_txq *q)
+{
+	return q->pool;
+}
+
+void hr_txq_flush(struct hr_txq *q)
+{
+	/* Pairs with the release in hr_port_start(): queue is set. */
+	hr_tx_burst tx = atomic_load_explicit(&q->tx, memory_order_acquire);
+
+	q->flushes_left--;
+	tx(q->queue, NULL, 0);
+}
+
+static __attribute__((noinline)) void flush_in_time(struct hr_txq *q, uint64_t now_us)
+{
+	if (q->flush_us == 0 || now_us < q->flush_us) {
+		q->flush_us = q->flush_us == 0 ? now_us + HR_FLUSH_US : q->flush_us;
+		return;
+	}
+	q->flush_us = now_us + HR_FLUSH_US;
+	hr_txq_flush(q);
+}
+
+/*
+ * Of a peer without this ring the driver takes another one, which it may be reading
+ * from. So nothing is sent before the ring is known to be there; but for the very first
+ * frame, without which it cannot become known (see hr_memif_prove()).
+ */
+static uint32_t guarded_send(struct hr_txq *q, hr_tx_burst tx, struct rte_mbuf **mbufs,
+			     uint32_t n)
+{
+	uint32_t sent = 0;
+
+	/* As in guarded_burst(); the life is looked at under the guard, too: munmap()
+	 * of memif.c ends it before it waits. */
+	atomic_store_explicit(q->is_in_burst, true, memory_order_seq_cst);
+	if (atomic_load_explicit(&q->proven, memory_order_relaxed) !=
+	    atomic_load_explicit(q->life, memory_order_seq_cst) + 1)
+		n = atomic_load_explicit(&q->sent, memory_order_relaxed) == 0 ? 1 : 0;
+	if (n > 0)
+		sent = tx(q->queue, mbufs, (uint16_t)n);
+	atomic_store_explicit(q->is_in_burst, false, memory_order_release);
+	return sent;
+}
+
+static inline void count(_Atomic uint64_t *counter, uint64_t n)
+{
+	/* The only writer. Pairs with the acquire in hr_memif_prove(). */
+	uint64_t before = atomic_load_explicit(counter, memory_order_relaxed);
+
+	atomic_store_explicit(counter, before + n, memory_order_release);
+}
+
+uint32_t hr_txq_burst(struct hr_txq *q, struct rte_mbuf **mbufs, uint32_t n)
+{
+	/* Pairs with the release in hr_port_start(): queue is set. */
+	hr_tx_burst tx = atomic_load_explicit(&q->tx, memory_order_acquire);
+	uint32_t sent;
+
+	assert(n <= UINT16_MAX);
+	if (n == 0)
+		return 0;
+	sent = q->is_in_burst != NULL ? guarded_send(q, tx, mbufs, n)
+				      : tx(q->queue, mbufs, (uint16_t)n);
+	if (q->wants_flushes) {
+		q->flushes_left = HR_FLUSHES;
+		q->flush_us = 0;
+	}
+	if (sent > 0)
+		count(&q->sent, sent);
+	if (sent < n)
+		count(&q->failed, n - sent);
+	return sent;
+}
+
 uint32_t hr_rxq_burst(struct hr_rxq *q, struct rte_mbuf **out, uint32_t max,
 		      uint64_t now_us)
 {
 	uint32_t n;
 
 	assert(max <= UINT16_MAX);
+	if (__builtin_expect(q->answers.flushes_left > 0, 0))
+		flush_in_time(&q->answers, now_us);
 	if (__builtin_expect(q->capture != NULL, 0)) {
 		n = hr_capture_burst(q->capture, out, max, now_us);
 	} else {

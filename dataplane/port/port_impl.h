@@ -27,6 +27,36 @@ struct hr_capture;
 /* DPDK's eth_rx_burst_t. */
 typedef uint16_t (*hr_rx_burst)(void *queue, struct rte_mbuf **out, uint16_t max);
 
+/* DPDK's eth_tx_burst_t. */
+typedef uint16_t (*hr_tx_burst)(void *queue, struct rte_mbuf **mbufs, uint16_t n);
+
+/* The device's calls after the last frame that are made to get its buffer back, and how
+ * far apart they are. */
+#define HR_FLUSHES 4
+#define HR_FLUSH_US 1000
+
+struct hr_txq {
+	/* As rx and rx_queue below; until then a function that takes nothing. */
+	_Atomic(hr_tx_burst) tx;
+	void *queue;
+	struct rte_mempool *pool;
+	atomic_bool *is_in_burst;     /* of a memif: the receive queue's */
+	const _Atomic uint32_t *life; /* of a memif: see hr_ports.life */
+	/*
+	 * The driver of AF_XDP sends, and takes back what was sent, when it is called,
+	 * and only then. So it is called some more times when nothing is to be sent.
+	 */
+	bool wants_flushes;
+	uint8_t flushes_left;
+	uint64_t flush_us; /* when the next is due; 0: not known yet */
+
+	/* The main thread writes: 1 + the life in which the peer was known to have this
+	 * ring. */
+	_Atomic uint32_t proven;
+	/* The worker writes, the main thread reads. */
+	_Atomic uint64_t sent, failed;
+};
+
 struct hr_rxq {
 	/*
 	 * The driver's function and queue, as rte_eth_rx_burst() would look them up at
@@ -45,8 +75,13 @@ struct hr_rxq {
 
 	/* The worker writes, the main thread reads. */
 	alignas(HR_CACHE_LINE) _Atomic uint64_t packets;
-	atomic_bool is_in_burst; /* of a memif */
+	atomic_bool is_in_burst; /* of a memif, in either direction */
+
+	alignas(HR_CACHE_LINE) struct hr_txq answers;
 };
+
+/* port_fast.c: let the device send and give back what it had not yet. */
+void hr_txq_flush(struct hr_txq *q);
 
 struct hr_port;
 
@@ -80,6 +115,7 @@ struct hr_port {
 	struct hr_capture *capture;
 	struct hr_rxq *queues;
 	uint32_t n_queues;
+	struct hr_ports *all;
 };
 
 struct hr_ports {
@@ -90,6 +126,8 @@ struct hr_ports {
 	struct hr_rxq *queues; /* of all ports, in order */
 	uint32_t n_queues;
 	bool has_retry; /* the alarm of memif clients runs */
+	/* Grows whenever a memif's rings may have gone, before they do. */
+	_Atomic uint32_t life;
 };
 
 extern const struct hr_port_kind_ops hr_port_pci;
@@ -111,6 +149,9 @@ int hr_memif_prepare_socket(const struct hr_ports *ports, const struct hr_port *
 
 /* memif.c: has a queue brought something that the peer does not have? */
 bool hr_memif_lacks_queues(const struct hr_port *port);
+
+/* memif.c: main thread; find out which rings for answers the peer has. */
+void hr_memif_prove(const struct hr_port *port);
 
 /* memif.c: before the devices start. From now on bursts are guarded and clients are
  * connected whose server is not there (yet, or any more). Returns 0 or -ENOMEM. */

@@ -22,7 +22,6 @@
 
 #define TRIES 20
 #define TRY_AGAIN_US 100000
-#define TX_DESCRIPTORS 512
 #define ANY_SOCKET ((unsigned int)SOCKET_ID_ANY)
 #define ARGUMENTS_MAX (3 * HR_CONFIG_TEXT)
 
@@ -69,6 +68,14 @@ static uint16_t rx_nothing(void *queue, struct rte_mbuf **out, uint16_t max)
 	return 0;
 }
 
+static uint16_t tx_nothing(void *queue, struct rte_mbuf **mbufs, uint16_t n)
+{
+	(void)queue;
+	(void)mbufs;
+	(void)n;
+	return 0;
+}
+
 static int plug(struct hr_port *port, struct hr_err *err)
 {
 	char arguments[ARGUMENTS_MAX];
@@ -98,6 +105,23 @@ static int plug(struct hr_port *port, struct hr_err *err)
 	return 0;
 }
 
+/* The way back is read off the frame: a tag must stand in it. Devices take it out only
+ * where they were told to; not all can be asked. */
+static void keep_vlan_tags(const struct hr_port *port)
+{
+	int offload = rte_eth_dev_get_vlan_offload(port->port_id);
+
+	if (offload < 0 || (offload & RTE_ETH_VLAN_STRIP_OFFLOAD) == 0)
+		return;
+	if (rte_eth_dev_set_vlan_offload(port->port_id,
+					 offload & ~RTE_ETH_VLAN_STRIP_OFFLOAD) < 0)
+		hr_warn("port",
+			"port %s: found a device that takes VLAN tags out of frames, "
+			"expected one that does not: senders behind a tag get no "
+			"answers",
+			port->config.device);
+}
+
 static int configure(struct hr_port *port, struct hr_err *err)
 {
 	uint16_t n = (uint16_t)port->n_queues;
@@ -125,15 +149,18 @@ static int configure(struct hr_port *port, struct hr_err *err)
 				       "found a device that cannot spread UDP over "
 				       "queues, expected one queue; write queues: 1");
 	}
-	/* AF_XDP wants as many to send as to receive; memif's peer may want an equal. */
+	/* One to send beside each to receive: answers go the way the question came. */
 	r = rte_eth_dev_configure(port->port_id, n, n, &conf);
-	return r < 0 ? hr_port_fail(err, r, "configuring the device", "") : 0;
+	if (r < 0)
+		return hr_port_fail(err, r, "configuring the device", "");
+	keep_vlan_tags(port);
+	return 0;
 }
 
 static int set_up_queues(struct hr_port *port, struct rte_mempool *pool,
 			 struct hr_err *err)
 {
-	uint16_t rx = (uint16_t)port->config.rx_descriptors, tx = TX_DESCRIPTORS;
+	uint16_t rx = (uint16_t)port->config.rx_descriptors, tx = HR_TX_DESCRIPTORS;
 	int r = 0;
 
 	if (port->config.kind == HR_PORT_PCI) {
@@ -189,6 +216,23 @@ static int open_capture(struct hr_ports *ports, struct hr_port *port,
 	return r;
 }
 
+static void make_queue(struct hr_port *port, struct hr_rxq *q)
+{
+	struct hr_txq *t = &q->answers;
+
+	atomic_init(&q->rx, rx_nothing);
+	q->port = port->index;
+	q->fd = -1;
+	q->is_lossless = port->ops->is_lossless;
+	q->is_memif = port->config.kind == HR_PORT_MEMIF;
+	atomic_init(&t->tx, tx_nothing);
+	t->wants_flushes = port->config.kind == HR_PORT_AF_XDP;
+	if (!q->is_memif)
+		return;
+	t->is_in_burst = &q->is_in_burst;
+	t->life = &port->all->life;
+}
+
 static int make_queues(struct hr_ports *ports, const struct hr_config *config)
 {
 	uint32_t n = 0;
@@ -212,13 +256,9 @@ static int make_queues(struct hr_ports *ports, const struct hr_config *config)
 		port->index = i;
 		port->queues = &ports->queues[n];
 		port->n_queues = port->config.n_queues;
-		for (uint32_t q = 0; q < port->n_queues; q++, n++) {
-			atomic_init(&ports->queues[n].rx, rx_nothing);
-			ports->queues[n].port = i;
-			ports->queues[n].fd = -1;
-			ports->queues[n].is_lossless = port->ops->is_lossless;
-			ports->queues[n].is_memif = port->config.kind == HR_PORT_MEMIF;
-		}
+		port->all = ports;
+		for (uint32_t q = 0; q < port->n_queues; q++, n++)
+			make_queue(port, &ports->queues[n]);
 	}
 	return 0;
 }
@@ -234,6 +274,8 @@ static int open_all(struct hr_ports **out, const struct hr_config *config,
 		return hr_fail(err, -ENOMEM, "no memory for the ports");
 	}
 	r = hr_pool_make(&ports->pool, config, err);
+	for (uint32_t i = 0; i < ports->n_queues && r == 0; i++)
+		ports->queues[i].answers.pool = ports->pool;
 	for (uint32_t i = 0; i < ports->n_ports && r == 0; i++) {
 		struct hr_port *port = &ports->ports[i];
 		char what[HR_CONFIG_TEXT + 8];
@@ -282,6 +324,10 @@ int hr_port_start(struct hr_port *port)
 		if (atomic_load_explicit(&q->rx, memory_order_relaxed) != rx_nothing)
 			continue; /* a memif that was started before */
 		q->rx_queue = fast->rxq.data[i];
+		q->answers.queue = fast->txq.data[i];
+		/* Pairs with the acquire in hr_txq_burst(). */
+		atomic_store_explicit(&q->answers.tx, fast->tx_pkt_burst,
+				      memory_order_release);
 		/* Pairs with the acquire in hr_rxq_burst(). */
 		atomic_store_explicit(&q->rx, fast->rx_pkt_burst, memory_order_release);
 	}
@@ -359,9 +405,15 @@ void hr_ports_read(const struct hr_ports *ports, uint32_t i, struct hr_port_coun
 
 	memset(out, 0, sizeof(*out));
 	/* The workers count; a number a burst old does not matter. */
-	for (uint32_t q = 0; q < port->n_queues; q++)
-		out->packets += atomic_load_explicit(&port->queues[q].packets,
-						     memory_order_relaxed);
+	for (uint32_t n = 0; n < port->n_queues; n++) {
+		const struct hr_rxq *q = &port->queues[n];
+
+		out->packets += atomic_load_explicit(&q->packets, memory_order_relaxed);
+		out->sent +=
+			atomic_load_explicit(&q->answers.sent, memory_order_relaxed);
+		out->send_failed +=
+			atomic_load_explicit(&q->answers.failed, memory_order_relaxed);
+	}
 	if (port->capture != NULL) {
 		out->is_done = hr_capture_is_done(port->capture);
 		out->is_up = !out->is_done;
