@@ -46,6 +46,11 @@ enum hr_encoding {
 	HR_ENCODING_NONE,
 };
 
+enum hr_log_kind {
+	HR_LOG_KIND_KAFKA,
+	HR_LOG_KIND_FILE,
+};
+
 struct hr_config {
 	char path[HR_CONFIG_TEXT]; /* of the file that was read */
 
@@ -86,6 +91,9 @@ struct hr_config {
 	uint32_t generation; /* 1 in this version, no option */
 
 	/* log */
+	enum hr_log_kind log_kind;
+	char log_folder[HR_CONFIG_TEXT]; /* of kind file */
+	uint64_t log_segment_bytes;
 	uint64_t log_keep_memory_bytes;
 
 	/* kafka */
@@ -97,7 +105,7 @@ struct hr_config {
 	uint32_t kafka_replication; /* 0: 3 where there are three brokers, else 1 */
 
 	/* topics view */
-	bool topics_enabled;
+	bool topics_enabled; /* false, too, where there is no Kafka */
 	enum hr_encoding topics_encoding;
 	char topics_compression[16];
 	uint32_t topics_interval_us;

@@ -250,8 +250,31 @@ static void replay_stands_alone(struct hr_config_reading *r)
 			last, c->ports[last].device);
 }
 
+/*
+ * The default of kafka.brokers is for those who use Kafka: with the log on files only
+ * brokers that somebody wrote down are meant. A topics view that was asked for without
+ * them is told; one that is merely on by default is off.
+ */
+static void topics_have_brokers(struct hr_config_reading *r)
+{
+	struct hr_config *c = r->config;
+	struct hr_place at = option_place(r, "topics.enabled");
+
+	if (c->log_kind != HR_LOG_KIND_FILE || !c->topics_enabled ||
+	    option_place(r, "kafka.brokers").line > 0)
+		return;
+	if (at.line > 0)
+		hr_config_problem(
+			r, at,
+			"topics.enabled: found true with log.kind file and no "
+			"kafka.brokers, expected brokers to write the topics "
+			"to; write kafka.brokers, or topics.enabled: false");
+	c->topics_enabled = false;
+}
+
 void hr_config_rules(struct hr_config_reading *r)
 {
+	topics_have_brokers(r);
 	shards_divide_partitions(r);
 	budget_holds_its_buffers(r);
 	intervals_are_in_order(r);

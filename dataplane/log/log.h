@@ -53,6 +53,8 @@ enum hr_log_read {
 	HR_LOG_GONE,    /* the offset asked for is not there: cut, trimmed or made anew.
 			 * err says what is; read() brings nothing until seek() */
 	HR_LOG_TROUBLE, /* reading failed (err) and has to be started again by seek() */
+	HR_LOG_DAMAGED, /* what lies there was counted once and cannot be read any more
+			 * (err); nothing mends it by itself: the reader stops by name */
 };
 
 enum hr_log_writer {

@@ -72,6 +72,9 @@ static void defaults_are_the_documented_ones(void)
 	CU_ASSERT_EQUAL(c->epoch_max_events, 65536);
 	CU_ASSERT_EQUAL(c->stream_max, 65536);
 	CU_ASSERT_EQUAL(c->stream_max_age_us, 3600000000u);
+	CU_ASSERT_EQUAL(c->log_kind, HR_LOG_KIND_KAFKA);
+	CU_ASSERT_STRING_EQUAL(c->log_folder, "/var/lib/headrace/log");
+	CU_ASSERT_EQUAL(c->log_segment_bytes, 256u << 20);
 	CU_ASSERT_EQUAL(c->log_keep_memory_bytes, 128u << 20);
 	CU_ASSERT_TRUE(c->topics_enabled);
 	CU_ASSERT_EQUAL(c->topics_encoding, HR_ENCODING_JSON);
@@ -113,7 +116,7 @@ static void every_value_lands_in_its_member(void)
 		      "epoch: {budget: 1GiB, min_interval: 500us, max_interval: 1s,"
 		      " max_events: 1000}\n"
 		      "streams: {max: 100, max_age: 90min}\n"
-		      "log: {keep_memory: 3MiB}\n"
+		      "log: {kind: file, folder: l, segment: 1MiB, keep_memory: 3MiB}\n"
 		      "kafka: {brokers: 'a:1,[::1]:2', replication: 3, topic_prefix: "
 		      "t-,"
 		      " properties: {security.protocol: ssl, ssl.ca.location: '/a "
@@ -164,6 +167,9 @@ static void every_value_lands_in_its_member(void)
 	CU_ASSERT_EQUAL(config.epoch_min_interval_us, 500);
 	CU_ASSERT_EQUAL(config.epoch_max_interval_us, 1000000);
 	CU_ASSERT_EQUAL(config.stream_max_age_us, 5400000000u);
+	CU_ASSERT_EQUAL(config.log_kind, HR_LOG_KIND_FILE);
+	CU_ASSERT_STRING_EQUAL(config.log_folder, "/tmp/l");
+	CU_ASSERT_EQUAL(config.log_segment_bytes, 1u << 20);
 	CU_ASSERT_STRING_EQUAL(config.kafka_brokers, "a:1,[::1]:2");
 	CU_ASSERT_STRING_EQUAL(config.kafka_properties,
 			       "security.protocol=ssl\nssl.ca.location=/a b\n");
@@ -325,6 +331,12 @@ static const struct {
 	  "10485760 bytes with data_set.shards 5", "at least 18000000", "write 18MiB" },
 	{ "epoch: {min_interval: 30ms}", "3:23: epoch.min_interval: ", "30000us",
 	  "no more than epoch.max_interval, which is 20000us", "" },
+	{ "log: {kind: file}\ntopics: {enabled: true}", "4:19: topics.enabled: ",
+	  "true with log.kind file", "brokers to write the topics to",
+	  "write kafka.brokers, or topics.enabled: false" },
+	{ "log: {segment: 512KiB}", "3:16: log.segment: ", "512KiB", "from 1MiB to",
+	  "" },
+	{ "log: {kind: files}", "3:13: log.kind: ", "files", "kafka or file", "" },
 	{ "epoch: {max_interval: 1ms}", "3:23: epoch.min_interval: ", "2000us",
 	  "no more than", "" },
 	{ "dataplane: {worker_cpus: [1, 2, 1]}", "3:33: dataplane.worker_cpus: ", "1",
@@ -359,6 +371,19 @@ static void every_wrong_file_is_told_at_its_place_with_the_mend(void)
 			CU_FAIL("told something else");
 		}
 	}
+}
+
+static void a_log_on_files_needs_no_kafka(void)
+{
+	CU_ASSERT_EQUAL(check(LEAST "log: {kind: file}\n"), 0);
+	CU_ASSERT_FALSE(config.topics_enabled);
+	CU_ASSERT_EQUAL(check(LEAST "log: {kind: file}\ntopics: {enabled: false}\n"),
+			0);
+	CU_ASSERT_FALSE(config.topics_enabled);
+	CU_ASSERT_EQUAL(check(LEAST "log: {kind: file}\nkafka: {brokers: 'a:1'}\n"), 0);
+	CU_ASSERT_TRUE(config.topics_enabled);
+	CU_ASSERT_EQUAL(check(LEAST "log: {kind: kafka}\n"), 0);
+	CU_ASSERT_TRUE(config.topics_enabled);
 }
 
 /* The same for whole files. */
@@ -614,6 +639,7 @@ int main(int argc, char **argv)
 		  a_section_with_nothing_in_it_means_its_defaults },
 		{ "every wrong file is told at its place with the mend",
 		  every_wrong_file_is_told_at_its_place_with_the_mend },
+		{ "a log on files needs no Kafka", a_log_on_files_needs_no_kafka },
 		{ "every wrong whole file is told", every_wrong_whole_file_is_told },
 		{ "every wrong port is told", every_wrong_port_is_told },
 		{ "all problems are told at once in the order of the file",
