@@ -61,6 +61,8 @@ struct hr_config {
 	/* listen */
 	uint16_t udp_ports[HR_UDP_PORTS_MAX];
 	uint32_t n_udp_ports;
+	bool handshake; /* SDKs are acknowledged */
+	char cluster_secret_file[HR_CONFIG_TEXT];
 	bool insecure; /* headerless JSON is taken */
 	char keys_file[HR_CONFIG_TEXT];
 
@@ -171,6 +173,13 @@ struct hr_write_key {
 	uint32_t id;
 	uint8_t key[16];
 };
+
+#define HR_SECRET_FILE_BYTES 16
+
+/* The cluster secret: a file of 32 hex digits and nothing else. Returns 0 or a negated
+ * errno with err. A file that others may read is refused. */
+int hr_secret_read(uint8_t out[HR_SECRET_FILE_BYTES], const char *path,
+		   struct hr_err *err);
 
 /* Returns the number of keys (max at most, at least one) or a negated errno with err
  * as "file:line: found ..., expected ...". A file that others may read is refused. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The key file: write keys, one a line. */
+/* The key file: write keys, one a line; and the cluster secret. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +10,8 @@
 
 #include "common/config.h"
 
-static int check_mode(FILE *f, const char *path, struct hr_err *err)
+/* what: "key", "secret" */
+static int check_mode(FILE *f, const char *path, const char *what, struct hr_err *err)
 {
 	struct stat st;
 
@@ -19,13 +20,13 @@ static int check_mode(FILE *f, const char *path, struct hr_err *err)
 	if (!S_ISREG(st.st_mode))
 		return hr_fail(err, -EINVAL,
 			       "%s: found no ordinary file, expected the "
-			       "key file",
-			       path);
+			       "%s file",
+			       path, what);
 	if ((st.st_mode & (S_IROTH | S_IWOTH)) != 0)
 		return hr_fail(err, -EACCES,
-			       "%s: found mode %04o, expected a key file that others "
+			       "%s: found mode %04o, expected a %s file that others "
 			       "cannot read; chmod 600 %s",
-			       path, st.st_mode & 07777u, path);
+			       path, st.st_mode & 07777u, what, path);
 	return 0;
 }
 
@@ -144,9 +145,58 @@ int hr_keys_read(struct hr_write_key *out, uint32_t max, const char *path,
 		return hr_fail(err, -errno,
 			       "%s: the key file (listen.keys_file) cannot be read: %s",
 			       path, strerror(errno));
-	rc = check_mode(f, path, err);
+	rc = check_mode(f, path, "key", err);
 	if (rc == 0)
 		rc = read_lines(f, out, max, path, err);
+	fclose(f);
+	return rc;
+}
+
+/* The secret never appears in a message. */
+static int parse_secret(const char *text, uint8_t out[HR_SECRET_FILE_BYTES],
+			const char *path, struct hr_err *err)
+{
+	const unsigned int n = (unsigned int)strcspn(text, " \t\r\n");
+
+	for (unsigned int i = 0; i < n && n == 2 * HR_SECRET_FILE_BYTES; i++) {
+		int digit = hex_digit(text[i]);
+
+		if (digit < 0)
+			return hr_fail(err, -EINVAL,
+				       "%s: found something else than hex digits, "
+				       "expected 32 of them (openssl rand -hex 16 "
+				       "makes some)",
+				       path);
+		out[i / 2] = (uint8_t)(out[i / 2] << 4 | digit);
+	}
+	if (n == 2 * HR_SECRET_FILE_BYTES && text[n + strspn(text + n, " \t\r\n")] == 0)
+		return 0;
+	return hr_fail(
+		err, -EINVAL,
+		"%s: found a word of %u characters%s, expected 32 hex digits and "
+		"nothing else (openssl rand -hex 16 makes some)",
+		path, n, text[n] != 0 ? " and more" : "");
+}
+
+int hr_secret_read(uint8_t out[HR_SECRET_FILE_BYTES], const char *path,
+		   struct hr_err *err)
+{
+	FILE *f = fopen(path, "re");
+	char text[128];
+	size_t n;
+	int rc;
+
+	if (f == NULL)
+		return hr_fail(err, -errno,
+			       "%s: the cluster secret (listen.cluster_secret_file) "
+			       "cannot be read: %s",
+			       path, strerror(errno));
+	rc = check_mode(f, path, "secret", err);
+	n = rc == 0 ? fread(text, 1, sizeof(text) - 1, f) : 0;
+	text[n] = '\0';
+	if (rc == 0)
+		rc = parse_secret(text, out, path, err);
+	explicit_bzero(text, sizeof(text));
 	fclose(f);
 	return rc;
 }

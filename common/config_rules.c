@@ -152,6 +152,36 @@ static void senders_are_known_or_anybody(struct hr_config_reading *r)
 			"where anybody may write");
 }
 
+static void whoever_is_acknowledged_has_a_token(struct hr_config_reading *r)
+{
+	const struct hr_config *c = r->config;
+
+	if (c->handshake && c->keys_file[0] != '\0' &&
+	    c->cluster_secret_file[0] == '\0')
+		hr_config_problem(
+			r, either(r, "listen.cluster_secret_file", "listen.handshake"),
+			"listen.cluster_secret_file: found nothing with "
+			"listen.handshake on, expected the file of the cluster secret, "
+			"the same on all appliances (openssl rand -hex 16 makes one); "
+			"name it, or write listen.handshake: off");
+}
+
+static void replay_answers_nobody(struct hr_config_reading *r)
+{
+	const struct hr_config *c = r->config;
+
+	for (uint32_t i = 0; i < c->n_ports && c->handshake; i++)
+		if (c->ports[i].kind == HR_PORT_PCAP) {
+			hr_config_problem(
+				r, port_place(r, i, "device"),
+				"ports[%u].device: found %s with listen.handshake on, "
+				"expected it off: a replay cannot be answered; write "
+				"listen.handshake: off",
+				i, c->ports[i].device);
+			return;
+		}
+}
+
 static void sockets_fit_into_run_dir(struct hr_config_reading *r)
 {
 	size_t n = strlen(r->config->run_dir) + strlen(SOCKET_NAME_LONGEST);
@@ -280,10 +310,12 @@ void hr_config_rules(struct hr_config_reading *r)
 	intervals_are_in_order(r);
 	something_is_listened_to(r);
 	senders_are_known_or_anybody(r);
+	whoever_is_acknowledged_has_a_token(r);
 	sockets_fit_into_run_dir(r);
 	for (uint32_t i = 0; i < r->config->n_ports; i++) {
 		port_options_fit_its_device(r, i);
 		a_device_stands_once(r, i);
 	}
 	replay_stands_alone(r);
+	replay_answers_nobody(r);
 }

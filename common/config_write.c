@@ -197,6 +197,7 @@ int hr_config_write_defaults(FILE *to)
 
 	hr_config_defaults(&c);
 	strcpy(c.keys_file, "/etc/headrace/keys");
+	strcpy(c.cluster_secret_file, "/etc/headrace/cluster_secret");
 	for (uint32_t i = 0; i < hr_n_port_options; i++)
 		hr_option_store_default(&hr_port_options[i], &c.ports[0]);
 	/* What has no default gets an example. */

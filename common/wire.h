@@ -75,6 +75,29 @@ enum hr_wire_codec {
 	HR_CODEC_JSON = 2,
 };
 
+/* Payload bytes of the kinds without events. Those that ask are padded to the size of
+ * their answers. */
+#define HR_HELLO_BYTES 32u
+#define HR_CHALLENGE_BYTES 32u
+#define HR_ACK_BYTES 24u
+#define HR_PROBE_BYTES 160u
+#define HR_PROBE_ANSWER_BYTES 40u
+#define HR_SKIP_BYTES 32u
+#define HR_NOT_OWNER_BYTES 16u /* and the addresses */
+#define HR_BUSY_BYTES 16u
+#define HR_EXPIRED_BYTES 24u
+#define HR_WIRE_ADDRESSES_MAX 128u
+
+enum hr_ack_meaning {
+	HR_ACK_RECEIVED = 1,  /* in order up to the floor, not yet in the log */
+	HR_ACK_COMMITTED = 2, /* in the log up to the floor: the sender frees it */
+};
+
+enum hr_busy_reason {
+	HR_BUSY_STREAMS = 1, /* the write key's share of streams is used up */
+	HR_BUSY_BUDGET = 2,  /* the shard's budget is */
+};
+
 /* Bit 63 of birth: the stream's class. Set: the SDK keeps its queue on disk. */
 #define HR_BIRTH_DISK_CLASS (1ull << 63)
 #define HR_BIRTH_US(birth) ((birth) & ~HR_BIRTH_DISK_CLASS)

@@ -20,6 +20,7 @@
 #include "common/config.h"
 #include "common/error.h"
 #include "common/wire.h"
+#include "dataplane/beacon/token.h"
 #include "dataplane/drops.h"
 
 /* Write keys by id; open addressing, never full. Hot: find. */
@@ -50,6 +51,17 @@ bool hr_beacon_is_headerless(const uint8_t *payload, uint32_t n);
  */
 enum hr_drop hr_beacon_read(const struct hr_beacon_rules *rules, const uint8_t *payload,
 			    uint32_t n, struct hr_wire *out);
+
+/*
+ * The same where the handshake is on: FRAME_*, KEY_UNKNOWN, TAG, TOKEN (of DATA and
+ * SKIP: the one that from's address was given; its key id is not read), GENERATION,
+ * WRONG_S, WRONG_SHARD, FRAMING. HR_DROP_NONE: *out is authentic: DATA, HELLO, PROBE or
+ * SKIP. At GENERATION and what follows *out is whole too, so that it can be answered.
+ */
+enum hr_drop hr_beacon_ask(const struct hr_beacon_rules *rules,
+			   const struct hr_tokens *tokens,
+			   const struct hr_token_of *from, const uint8_t *payload,
+			   uint32_t n, struct hr_wire *out);
 
 /* All events of one headerless datagram that go to one shard. */
 struct hr_piece {

@@ -59,3 +59,38 @@ enum hr_drop hr_beacon_read(const struct hr_beacon_rules *rules, const uint8_t *
 	return hr_frames_fit(out->codec, out->payload, out->n_events) ? HR_DROP_NONE
 								      : HR_DROP_FRAMING;
 }
+
+/* PROBE and HELLO ask for a token; theirs may be old, or none. */
+static inline enum hr_drop judge_token(const struct hr_tokens *tokens,
+				       const struct hr_token_of *from,
+				       const struct hr_wire *w)
+{
+	struct hr_token_of of = *from;
+
+	if (w->kind == HR_KIND_HELLO || w->kind == HR_KIND_PROBE)
+		return HR_DROP_NONE;
+	of.key_id = w->key_id;
+	return hr_token_fits(tokens, &of, w->token) ? HR_DROP_NONE : HR_DROP_TOKEN;
+}
+
+enum hr_drop hr_beacon_ask(const struct hr_beacon_rules *rules,
+			   const struct hr_tokens *tokens,
+			   const struct hr_token_of *from, const uint8_t *payload,
+			   uint32_t n, struct hr_wire *out)
+{
+	enum hr_drop drop = (enum hr_drop)hr_wire_decode(out, payload, n);
+
+	if (drop != HR_DROP_NONE)
+		return drop;
+	drop = judge_tag(rules, out, payload, n);
+	if (drop != HR_DROP_NONE)
+		return drop;
+	drop = judge_token(tokens, from, out);
+	if (drop != HR_DROP_NONE)
+		return drop;
+	drop = judge_data_set(rules, out);
+	if (drop != HR_DROP_NONE || out->kind != HR_KIND_DATA)
+		return drop;
+	return hr_frames_fit(out->codec, out->payload, out->n_events) ? HR_DROP_NONE
+								      : HR_DROP_FRAMING;
+}

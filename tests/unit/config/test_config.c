@@ -407,9 +407,10 @@ static const struct {
 	  "TCP "
 	  "come with a later version" },
 	{ "listen: {insecure: true, handshake: on}\nports: [{device: pcap:x}]",
-	  "1:37: listen.handshake: found on, expected off; acknowledgements come with "
-	  "a "
-	  "later version" },
+	  "2:18: ports[0].device: found pcap:x with listen.handshake on, expected it "
+	  "off: a replay cannot be answered" },
+	{ "listen: {keys_file: k, handshake: on}\nports: [{device: memif:client:/x}]",
+	  "1:35: listen.cluster_secret_file: found nothing with listen.handshake on" },
 	{ "listen: {insecure: true, udp_ports: []}\nports: [{device: pcap:x}]",
 	  "1:26: listen.udp_ports: found no port" },
 	{ "listen: {insecure: true, udp_ports: [0]}\nports: [{device: pcap:x}]",

@@ -120,6 +120,40 @@ static void a_file_that_is_none_is_told(void)
 	CU_ASSERT_EQUAL(hr_keys_read(keys, 4, "/tmp", &err), -EINVAL);
 }
 
+static void a_secret_is_read_and_every_wrong_one_told_without_it(void)
+{
+	static const struct {
+		const char *text;
+		int rc;
+		const char *told;
+	} cases[] = {
+		{ KEY, 0, "" },
+		{ KEY "\n", 0, "" },
+		{ KEY " \r\n\n", 0, "" },
+		{ "", -EINVAL, "found a word of 0 characters" },
+		{ KEY "0", -EINVAL, "found a word of 33" },
+		{ KEY " 7", -EINVAL, "found a word of 32 characters and more" },
+		{ "1 " KEY, -EINVAL, "found a word of 1 characters and more" },
+		{ "x0112233445566778899aabbccddeeff", -EINVAL, "something else" },
+	};
+	uint8_t secret[HR_SECRET_FILE_BYTES];
+
+	for (size_t i = 0; i < HR_COUNT(cases); i++) {
+		err.text[0] = '\0';
+		read_keys(cases[i].text); /* writes the file */
+		err.text[0] = '\0';
+		CU_ASSERT_EQUAL(hr_secret_read(secret, path, &err), cases[i].rc);
+		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, cases[i].told));
+		CU_ASSERT_PTR_NULL(strstr(err.text, "445566"));
+		if (cases[i].rc == 0)
+			CU_ASSERT_TRUE(secret[4] == 0x44 && secret[15] == 0xff);
+	}
+	chmod(path, 0604);
+	CU_ASSERT_EQUAL(hr_secret_read(secret, path, &err), -EACCES);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "secret file"));
+	CU_ASSERT_EQUAL(hr_secret_read(secret, "/nowhere/secret", &err), -ENOENT);
+}
+
 int main(void)
 {
 	static CU_TestInfo tests[] = {
@@ -131,6 +165,8 @@ int main(void)
 		{ "a file others may read is refused with the command",
 		  a_file_others_may_read_is_refused_with_the_command },
 		{ "a file that is none is told", a_file_that_is_none_is_told },
+		{ "a secret is read and every wrong one told without it",
+		  a_secret_is_read_and_every_wrong_one_told_without_it },
 		CU_TEST_INFO_NULL,
 	};
 
