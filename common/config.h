@@ -87,6 +87,12 @@ struct hr_config {
 	/* streams */
 	uint32_t stream_max; /* per shard; initial chain setting */
 	uint64_t stream_max_age_us;
+	uint32_t stream_max_per_key; /* 0: stream_max */
+	uint64_t stream_ttl_memory_us, stream_ttl_disk_us;
+
+	/* de-duplication; initial chain settings */
+	uint64_t dedup_window_us;
+	uint32_t dedup_max;
 
 	/* data set */
 	uint32_t n_shards;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/mutant.h"
 #include "dataplane/fold/fold_impl.h"
 
 #define CACHE_LINE 64u
@@ -141,6 +142,58 @@ static bool is_next(const struct hr_fold *fold, const struct hr_link *link)
 	       (link->n != 1 || link->body_kind == HR_BODY_CONFIG);
 }
 
+static uint64_t sum_or_most(uint64_t a, uint64_t b)
+{
+	return a + b < a ? UINT64_MAX : a + b;
+}
+
+/* A stream and what its sender may keep of it are over so long after its birth. */
+static uint64_t lifetime_us(const struct hr_chain_config *config,
+			    enum hr_stream_class class)
+{
+	const uint64_t ttl =
+		config->setting[class == HR_STREAM_DISK ? HR_CHAIN_TTL_DISK_US
+							: HR_CHAIN_TTL_MEMORY_US];
+
+	return sum_or_most(config->setting[HR_CHAIN_STREAM_MAX_AGE_US], ttl);
+}
+
+static uint64_t floor_age_us(const struct hr_chain_config *config,
+			     enum hr_stream_class class)
+{
+	if (HR_MUTANT(floors_dropped_early))
+		return 1000000;
+	return sum_or_most(lifetime_us(config, class), HR_BIRTH_AHEAD_MAX_US);
+}
+
+static void rules_from(struct hr_fold *fold)
+{
+	const struct hr_chain_config *config = &fold->config;
+	const uint64_t of_key = config->setting[HR_CHAIN_KEY_STREAMS];
+
+	fold->rules = (struct hr_window_rules){
+		.age_us = { [HR_STREAM_OFF] =
+				    config->setting[HR_CHAIN_STREAM_MAX_AGE_US],
+			    [HR_STREAM_MEMORY] = floor_age_us(config, HR_STREAM_MEMORY),
+			    [HR_STREAM_DISK] = floor_age_us(config, HR_STREAM_DISK) },
+		.max_streams = HR_MUTANT(local_capacity)
+				       ? fold->windows.max_streams
+				       : config->setting[HR_CHAIN_MAX_STREAMS],
+		.max_per_key = of_key == 0 ? UINT64_MAX : of_key,
+	};
+}
+
+/* Whose floors may be gone by the rules so far stays expired when they are eased. */
+static void horizon_raise(struct hr_fold *fold, uint64_t clock_us)
+{
+	for (uint32_t i = HR_STREAM_MEMORY; i < HR_STREAM_CLASSES; i++) {
+		const uint64_t life = lifetime_us(&fold->config, i);
+
+		if (clock_us > life && clock_us - life > fold->horizon_us[i])
+			fold->horizon_us[i] = clock_us - life;
+	}
+}
+
 /* An empty pipeline is the default one, and the only one of this fold version. */
 static int config_take(struct hr_fold *fold, const struct hr_link *link)
 {
@@ -156,7 +209,10 @@ static int config_take(struct hr_fold *fold, const struct hr_link *link)
 	    config.setting[HR_CHAIN_MAX_STREAMS] > fold->windows.max_streams)
 		return -E2BIG;
 	hr_windows_expire(&fold->windows, &rules, UINT32_MAX);
+	if (link->n > 1)
+		horizon_raise(fold, link->clock_us);
 	fold->config = config;
+	rules_from(fold);
 	return 0;
 }
 
@@ -190,6 +246,7 @@ static int body_take(struct hr_fold *fold, const struct hr_link *link)
 
 int hr_fold_begin(struct hr_fold *fold, struct hr_link *link)
 {
+	struct hr_window_gaps gaps = { 0, 0 };
 	char prefix[HR_MADE_PREFIX_MAX + 1];
 	int r;
 
@@ -200,6 +257,7 @@ int hr_fold_begin(struct hr_fold *fold, struct hr_link *link)
 		return r;
 	fold->link = link;
 	fold->out = link->out;
+	fold->clock_us = link->clock_us;
 	fold->prefix_bytes = (uint8_t)id_prefix(prefix, link);
 	memcpy(fold->prefix, prefix, fold->prefix_bytes);
 	fold->cursor = 0;
@@ -210,9 +268,11 @@ int hr_fold_begin(struct hr_fold *fold, struct hr_link *link)
 	hr_digest_begin(&fold->rows);
 	fold->phase = HR_FOLD_USERS;
 	if (link->body_kind == HR_BODY_EPOCH) {
-		hr_fold_raise(fold);
+		hr_fold_raise(fold, link, &gaps);
 		fold->phase = HR_FOLD_EVENTS;
 	}
+	link->out->gaps = gaps.gaps;
+	link->out->filled = gaps.filled;
 	return 0;
 }
 
@@ -242,4 +302,30 @@ void hr_fold_read_totals(const struct hr_fold *fold, struct hr_fold_totals *out)
 {
 	*out = fold->totals;
 	out->streams = fold->windows.n_streams;
+	for (uint32_t i = 0; i < HR_STREAM_CLASSES; i++)
+		out->streams_of[i] = fold->windows.lists[i].n;
+}
+
+uint64_t hr_fold_clock(const struct hr_fold *fold)
+{
+	return fold->clock_us;
+}
+
+uint64_t hr_fold_next_due(const struct hr_fold *fold)
+{
+	(void)fold;
+	return UINT64_MAX;
+}
+
+bool hr_fold_is_expired(const struct hr_fold *fold, uint64_t birth, uint64_t clock_us)
+{
+	const enum hr_stream_class class =
+		(birth & HR_BIRTH_DISK_CLASS) != 0 ? HR_STREAM_DISK : HR_STREAM_MEMORY;
+	const uint64_t life = lifetime_us(&fold->config, class);
+	const uint64_t born = HR_BIRTH_US(birth);
+
+	if (HR_MUTANT(no_birth))
+		return false;
+	return born < fold->horizon_us[class] ||
+	       (clock_us > life && born < clock_us - life);
 }

@@ -11,17 +11,19 @@
  * file, no memory limit, no random seed, no float. One thread at a time per
  * struct hr_fold; in production the shard's owning worker.
  *
- *   link body ─▶ items ─▶ stream window ─▶ events ─▶ verdict
- *                                            └▶ user row (scratch table of the link)
+ *   link body ─▶ items ─▶ window or floor ─▶ events ─▶ verdict
+ *                                             └▶ user row (scratch table of the link)
  *
- * State across links: chain configuration, one {highest, 64-bit window} per
- * stream, counters (ledger law 2) and the digest. docs/fold.md has the rules.
+ * State across links: chain configuration, one window or floor per stream, events
+ * without a stream that are known, counters (ledger law 2) and the digest.
+ * docs/fold.md has the rules, docs/snapshots.md the state's bytes.
  */
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "dataplane/beacon/event.h"
+#include "dataplane/fold/windows.h"
 #include "dataplane/log/link.h"
 #include "dataplane/log/record.h"
 
@@ -92,8 +94,10 @@ struct hr_fold_totals {
 	uint64_t verdicts[HR_FOLD_VERDICTS];
 	uint64_t rejects[HR_REJECT_COUNT];
 	uint64_t gaps, filled; /* as in struct hr_out; missing now: their difference */
-	uint64_t streams;      /* windows held; those past their age leave with the next
-			   * links, at most 1,024 with each */
+	/* Held now. Those past their age leave with the next links, at most 1,024 with
+	 * each. */
+	uint64_t streams;
+	uint64_t streams_of[HR_STREAM_CLASSES]; /* by enum hr_stream_class */
 };
 
 struct hr_fold;
@@ -128,5 +132,63 @@ const struct hr_id128 *hr_fold_hash(const struct hr_fold *fold);
 const struct hr_id128 *hr_fold_digest(const struct hr_fold *fold);
 const struct hr_chain_config *hr_fold_config(const struct hr_fold *fold);
 void hr_fold_read_totals(const struct hr_fold *fold, struct hr_fold_totals *out);
+
+/*
+ * Questions of the receive path, hot, for the thread that folds. They change nothing,
+ * and hold as soon as a link is begun: floors rise there. clock_us is record time, not
+ * before hr_fold_clock(); by it a stream past its age is unknown.
+ */
+enum hr_floor_is {
+	HR_FLOOR_UNKNOWN, /* then floor is 0 */
+	HR_FLOOR_KNOWN,
+	HR_FLOOR_WINDOW, /* it came without acknowledgements; floor is 0 */
+};
+
+enum hr_floor_is hr_fold_floor(const struct hr_fold *fold, uint64_t birth,
+			       uint64_t random, uint64_t clock_us, uint64_t *floor);
+
+/* For a stream that is unknown: whether it was born so long ago that its floor may
+ * have been forgotten, and its events been counted. Also when the chain's lifetimes
+ * were shorter once. */
+bool hr_fold_is_expired(const struct hr_fold *fold, uint64_t birth, uint64_t clock_us);
+
+/* Whether a link would find room for one stream more of that key, beside so many that
+ * are on their way there already, so many of those with the same key. */
+bool hr_fold_has_stream_room(const struct hr_fold *fold, uint32_t key_id,
+			     uint32_t n_tentative, uint32_t n_tentative_of_key,
+			     uint64_t clock_us);
+
+/* Record time of the last link begun. */
+uint64_t hr_fold_clock(const struct hr_fold *fold);
+
+/*
+ * Record time from which on a link without events would have outputs, so that the
+ * owner has to send one. UINT64_MAX, always, in this fold version: nothing happens
+ * by time alone. Streams and known events that grow too old are gone for every rule at
+ * their moment, whether a link came by or not.
+ */
+uint64_t hr_fold_next_due(const struct hr_fold *fold);
+
+/*
+ * The state as bytes, for snapshots: docs/snapshots.md has the layout. Equal states
+ * give equal bytes. Cold; the thread that owns the fold, between two links only.
+ */
+size_t hr_fold_state_bytes(const struct hr_fold *fold);
+/* out has that room. Returns the bytes written. */
+size_t hr_fold_state_write(const struct hr_fold *fold, uint8_t *out);
+/* A fold that stands where the one stood that was written. Returns 0, -ENOMEM, -E2BIG
+ * (more streams than max_streams, or a state of a later program), -ESTALE (another data
+ * set, generation or shard) or -EBADMSG (damaged), with err. */
+int hr_fold_state_read(struct hr_fold **out, const struct hr_data_set *set,
+		       uint16_t shard, uint32_t max_streams, struct hr_str bytes,
+		       struct hr_err *err);
+
+/*
+ * A mirror goes on by a link that another fold has folded: marks from its items, all
+ * else from its outputs, no event is parsed again. Its state is then, byte for byte, the
+ * other's. Returns as hr_fold_begin(), with nothing changed. Cold, at once, any thread
+ * that holds the link.
+ */
+int hr_fold_follow(struct hr_fold *fold, const struct hr_link *folded);
 
 #endif

@@ -10,6 +10,7 @@
 #include "dataplane/fold/fold_impl.h"
 
 #include "common/murmur2.h"
+#include "common/mutant.h"
 #include "common/wire.h"
 
 /* An event that will be counted, on its way to its user's row. */
@@ -33,50 +34,80 @@ static bool holds_events(const struct hr_item *item)
 	return item->kind == HR_ITEM_DATAGRAM || item->kind == HR_ITEM_EVENT;
 }
 
-/* The next items that hold events, at most a burst of them. */
+/* The next items that a stream or an event has to do with, at most a burst of them. */
 static uint32_t items_take(struct hr_str body, uint32_t *cursor, struct hr_item *items)
 {
 	uint32_t n = 0;
 
 	while (n < HR_WINDOWS_BURST && hr_item_next(body, cursor, &items[n]) > 0)
-		n += holds_events(&items[n]);
+		n += holds_events(&items[n]) || items[n].kind == HR_ITEM_SKIP;
 	return n;
 }
 
-/* Datagrams in runs: an event that came without a stream has no window. */
-static void fates_decide(struct hr_fold *fold, const struct hr_window_rules *rules,
-			 const struct hr_item *items, uint32_t n, uint8_t *fates,
-			 struct hr_window_gaps *gaps)
+/* Only what holds events has a fate. */
+static uint32_t fates_keep(const struct hr_item *items, const uint8_t *verdicts,
+			   uint32_t n, uint8_t *fates)
 {
-	uint32_t from = 0;
+	uint32_t kept = 0;
 
-	for (uint32_t i = 0; i < n; i++) {
-		if (items[i].kind == HR_ITEM_DATAGRAM)
-			continue;
-		hr_windows_judge_burst(&fold->windows, rules, items + from, i - from,
-				       fates + from, gaps);
-		fates[i] = HR_WINDOW_FRESH;
-		from = i + 1;
-	}
-	hr_windows_judge_burst(&fold->windows, rules, items + from, n - from,
-			       fates + from, gaps);
+	for (uint32_t i = 0; i < n; i++)
+		if (holds_events(&items[i]))
+			fates[kept++] = verdicts[i];
+	return kept;
 }
 
-void hr_fold_raise(struct hr_fold *fold)
+static uint64_t expiry_clock_us(const struct hr_link *link)
 {
-	const struct hr_window_rules rules = hr_fold_rules(fold, fold->link->clock_us);
+	if (HR_MUTANT(expiry_by_wall) && link->oldest_received_us != 0)
+		return link->oldest_received_us;
+	return link->clock_us;
+}
+
+void hr_fold_raise(struct hr_fold *fold, const struct hr_link *link,
+		   struct hr_window_gaps *gaps)
+{
+	const struct hr_window_rules rules = hr_fold_rules(fold, expiry_clock_us(link));
 	struct hr_item items[HR_WINDOWS_BURST];
-	struct hr_window_gaps gaps = { 0, 0 };
+	uint8_t verdicts[HR_WINDOWS_BURST];
 	uint32_t cursor = 0, at = 0, n;
 
 	hr_windows_expire(&fold->windows, &rules, HR_FOLD_EXPIRE_MAX);
-	while ((n = items_take(fold->link->body, &cursor, items)) > 0) {
-		fates_decide(fold, &rules, items, n, fold->fates + at, &gaps);
-		at += n;
+	while ((n = items_take(link->body, &cursor, items)) > 0) {
+		hr_windows_judge_burst(&fold->windows, &rules, items, n, verdicts,
+				       gaps);
+		at += fates_keep(items, verdicts, n, fold->fates + at);
 	}
-	fold->out->gaps = gaps.gaps;
-	fold->out->filled = gaps.filled;
 }
+
+/* ---- what the receive path asks, once per datagram ---- */
+
+enum hr_floor_is hr_fold_floor(const struct hr_fold *fold, uint64_t birth,
+			       uint64_t random, uint64_t clock_us, uint64_t *floor)
+{
+	const struct hr_window_rules rules = hr_fold_rules(fold, clock_us);
+	const struct hr_stream *s =
+		hr_windows_find(&fold->windows, &rules, birth, random);
+
+	*floor = 0;
+	if (s == NULL)
+		return HR_FLOOR_UNKNOWN;
+	if (s->seen != 0)
+		return HR_FLOOR_WINDOW;
+	*floor = s->highest;
+	return HR_FLOOR_KNOWN;
+}
+
+bool hr_fold_has_stream_room(const struct hr_fold *fold, uint32_t key_id,
+			     uint32_t n_tentative, uint32_t n_tentative_of_key,
+			     uint64_t clock_us)
+{
+	const struct hr_window_rules rules = hr_fold_rules(fold, clock_us);
+
+	return hr_windows_has_room(&fold->windows, &rules, key_id, n_tentative,
+				   n_tentative_of_key);
+}
+
+/* ---- once per item, for its events ---- */
 
 static int64_t received_ms(const struct hr_item *item)
 {

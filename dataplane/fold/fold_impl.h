@@ -18,10 +18,14 @@
 /* DATAGRAM and EVENT items that a body can hold at most. */
 #define HR_FOLD_DATAGRAMS_MAX (HR_BODY_MAX / HR_ITEM_DATAGRAM_BYTES + 1u)
 
-/* Windows past their age that go with one EPOCH: a burst of dead streams costs many
+/* Streams past their age that go with one EPOCH: a burst of dead streams costs many
  * links a little. CONFIG takes them all, because a window that is dead must not come
  * to life when the age is raised; so no verdict depends on this number. */
 #define HR_FOLD_EXPIRE_MAX 1024u
+
+/* A stream's birth may be so far ahead of the clock, and no further; so a floor lives
+ * that much longer than its stream. */
+#define HR_BIRTH_AHEAD_MAX_US 60000000u
 
 /* "hr-<shard>-<n>-<index>": what stands before the index, and all of it. */
 #define HR_MADE_PREFIX_MAX (3u + 5u + 1u + 20u + 1u)
@@ -56,8 +60,12 @@ struct hr_fold {
 	struct hr_chain_config config;
 	struct hr_fold_totals totals;
 	struct hr_windows windows;
-	uint64_t shard_fraction; /* 2^64 / S, rounded up; 0 for S = 1 */
-	uint64_t user_seed;      /* of the scratch table: no output depends on it */
+	struct hr_window_rules rules; /* what config says; their clock is not used */
+	uint64_t clock_us;            /* of the last link begun */
+	uint64_t horizon_us[HR_STREAM_CLASSES]; /* streams born before are expired,
+						 * whatever a later CONFIG says */
+	uint64_t shard_fraction;                /* 2^64 / S, rounded up; 0 for S = 1 */
+	uint64_t user_seed; /* of the scratch table: no output depends on it */
 
 	/* The link in work. */
 	struct hr_link *link;
@@ -74,19 +82,19 @@ struct hr_fold {
 	uint8_t fates[HR_FOLD_DATAGRAMS_MAX];
 };
 
+/* The chain's rules as of a clock. */
 static inline struct hr_window_rules hr_fold_rules(const struct hr_fold *fold,
 						   uint64_t clock_us)
 {
-	const uint64_t *setting = fold->config.setting;
+	struct hr_window_rules rules = fold->rules;
 
-	return (struct hr_window_rules){
-		.clock_us = clock_us,
-		.max_age_us = setting[HR_CHAIN_STREAM_MAX_AGE_US],
-		.max_streams = setting[HR_CHAIN_MAX_STREAMS],
-	};
+	rules.clock_us = clock_us;
+	return rules;
 }
 
-/* Hot: the first step. The items of a body that was looked through already. */
-void hr_fold_raise(struct hr_fold *fold);
+/* Hot: the first step. The items of a body that was looked through already: windows
+ * and floors rise, gaps are added up, and fates are written. */
+void hr_fold_raise(struct hr_fold *fold, const struct hr_link *link,
+		   struct hr_window_gaps *gaps);
 
 #endif

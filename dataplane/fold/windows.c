@@ -40,14 +40,15 @@ int hr_windows_init(struct hr_windows *w, uint32_t max_streams, uint64_t seed)
 	*w = (struct hr_windows){
 		.streams = take((size_t)(max_streams + 1) * sizeof(*w->streams), 0),
 		.slots = take((size_t)n_slots * sizeof(*w->slots), 0xff),
+		.keys = take((size_t)n_slots * sizeof(*w->keys), 0),
 		.slot_mask = n_slots - 1,
 		.max_streams = max_streams,
 		.free = max_streams == 0 ? HR_NO_STREAM : 0,
-		.oldest = HR_NO_STREAM,
-		.newest = HR_NO_STREAM,
 		.seed = seed,
 	};
-	if (w->streams == NULL || w->slots == NULL) {
+	for (uint32_t i = 0; i < HR_STREAM_CLASSES; i++)
+		w->lists[i] = (struct hr_stream_list){ HR_NO_STREAM, HR_NO_STREAM, 0 };
+	if (w->streams == NULL || w->slots == NULL || w->keys == NULL) {
 		hr_windows_fini(w);
 		return -ENOMEM;
 	}
@@ -60,6 +61,8 @@ void hr_windows_fini(struct hr_windows *w)
 {
 	free(w->streams);
 	free(w->slots);
+	free(w->keys);
 	w->streams = NULL;
 	w->slots = NULL;
+	w->keys = NULL;
 }

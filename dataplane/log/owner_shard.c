@@ -358,6 +358,11 @@ static void chain_config_from(struct hr_chain_config *out, const struct hr_confi
 	out->setting[HR_CHAIN_MAX_EVENTS] = c->epoch_max_events;
 	out->setting[HR_CHAIN_MAX_STREAMS] = c->stream_max;
 	out->setting[HR_CHAIN_STREAM_MAX_AGE_US] = c->stream_max_age_us;
+	out->setting[HR_CHAIN_KEY_STREAMS] = c->stream_max_per_key;
+	out->setting[HR_CHAIN_TTL_MEMORY_US] = c->stream_ttl_memory_us;
+	out->setting[HR_CHAIN_TTL_DISK_US] = c->stream_ttl_disk_us;
+	out->setting[HR_CHAIN_DEDUP_WINDOW_US] = c->dedup_window_us;
+	out->setting[HR_CHAIN_DEDUP_MAX] = c->dedup_max;
 }
 
 /* So that an owner is visible: CONFIG on an empty chain, else an empty EPOCH. */

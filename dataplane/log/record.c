@@ -293,11 +293,12 @@ static int datagram_decode(struct hr_item *out, const uint8_t *p, uint32_t n)
 
 static int skip_decode(struct hr_item *out, const uint8_t *p, uint32_t n)
 {
-	if (n != HR_ITEM_SKIP_BYTES)
+	if (n != HR_ITEM_SKIP_BYTES || hr_load32(p + 36) != 0)
 		return -EBADMSG;
 	out->birth = hr_load64(p + 8);
 	out->random = hr_load64(p + 16);
 	out->sequence = hr_load64(p + 24);
+	out->key_id = hr_load32(p + 32);
 	return 1;
 }
 

@@ -41,7 +41,7 @@
  *  60 | flags u16 | 0 u16 | sent us u64 | received us u64 |
  *  80 | payload
  *  EVENT     the same with birth, random, sequence, key id and drops all zero
- *  SKIP      8 | birth u64 | random u64 | up to sequence u64
+ *  SKIP      8 | birth u64 | random u64 | up to sequence u64 | key id u32 | 0 u32
  *  FACT      8 | table u16 | key bytes u16 | value bytes u32 | key | value
  *  NOTE      8 | what u32 | text bytes u32 | text
  *  Each item is padded with zeroes to a multiple of 8.
@@ -73,7 +73,7 @@
 #define HR_FENCE_MAX (HR_FENCE_HEAD_BYTES + HR_ADDRESSES_MAX + HR_RECORD_TAIL_BYTES)
 #define HR_BODY_MAX (HR_RECORD_MAX - HR_LINK_HEAD_BYTES - HR_RECORD_TAIL_BYTES)
 #define HR_ITEM_DATAGRAM_BYTES 80u
-#define HR_ITEM_SKIP_BYTES 32u
+#define HR_ITEM_SKIP_BYTES 40u
 /* Taken in order by an appliance that acknowledges: its stream has a floor. */
 #define HR_ITEM_ORDERED 0x8000u
 #define HR_ADDRESSES_MAX 128u
@@ -200,7 +200,7 @@ static inline uint32_t hr_item_bytes(uint32_t payload_bytes)
 /* Write one DATAGRAM or EVENT item, padding included; returns hr_item_bytes().
  * Hot. out has that room; the payload is copied in. */
 uint32_t hr_item_encode(uint8_t *out, const struct hr_item *item);
-/* Write a SKIP item from birth, random and sequence (up to it); returns
+/* Write a SKIP item from birth, random, sequence (up to it) and key id; returns
  * HR_ITEM_SKIP_BYTES. Hot. */
 uint32_t hr_item_encode_skip(uint8_t *out, const struct hr_item *item);
 
@@ -230,7 +230,14 @@ enum hr_chain_setting {
 	HR_CHAIN_MAX_EVENTS = 1,        /* events a link may hold */
 	HR_CHAIN_MAX_STREAMS = 2,       /* streams a shard remembers */
 	HR_CHAIN_STREAM_MAX_AGE_US = 3, /* handshake off: a stream's window is dropped
-					 * this long after its last datagram */
+					 * this long after its last datagram; else a
+					 * sender's stream takes new events so long */
+	HR_CHAIN_KEY_STREAMS = 4,       /* of them, with one write key; 0: all */
+	HR_CHAIN_TTL_MEMORY_US = 5,     /* how long a sender keeps events that it */
+	HR_CHAIN_TTL_DISK_US = 6,       /* queues in memory, and on disk */
+	HR_CHAIN_DEDUP_WINDOW_US = 7,   /* events without a stream are known again so
+					 * long; 0: never */
+	HR_CHAIN_DEDUP_MAX = 8,         /* such events a shard remembers */
 	HR_CHAIN_SETTINGS
 };
 

@@ -46,5 +46,7 @@ uint32_t hr_item_encode_skip(uint8_t *out, const struct hr_item *item)
 	hr_store64(out + 8, item->birth);
 	hr_store64(out + 16, item->random);
 	hr_store64(out + 24, item->sequence);
+	hr_store32(out + 32, item->key_id);
+	hr_store32(out + 36, 0);
 	return HR_ITEM_SKIP_BYTES;
 }

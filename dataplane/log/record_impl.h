@@ -7,7 +7,6 @@
 #include "dataplane/log/record.h"
 
 #define HR_ITEM_HEAD_BYTES 8u
-#define HR_ITEM_SKIP_BYTES 32u
 #define HR_ITEM_FACT_BYTES 16u
 #define HR_ITEM_NOTE_BYTES 16u
 

@@ -196,7 +196,7 @@ def story():
     body = (datagram(b"12345678", 1, family=6, source=bytes(range(16)))
             + datagram(b'{"a":1}', 3, kind=EVENT, codec=2, birth=0, random=0,
                        sequence=0, key_id=0, drops=0)
-            + item(SKIP, struct.pack("<QQQ", 1, 2, 99))
+            + item(SKIP, struct.pack("<QQQII", 1, 2, 99, 4711, 0))
             + item(FACT, struct.pack("<HHI", 7, 3, 5) + b"keyvalue")
             + item(NOTE, struct.pack("<II", 1, 5) + b"hello"))
     c.next("every_item_kind", A, 1000002, EPOCH, body, items=5, events=4)
@@ -239,7 +239,7 @@ def bodies():
     row("config_too_short", "bad", CONFIG, bytes(15))
     row("config_of_a_later_fold", "unknown", CONFIG, config(SETTINGS, fold_version=2))
     row("config_of_fold_0", "unknown", CONFIG, config(SETTINGS, fold_version=0))
-    row("config_with_a_later_setting", "unknown", CONFIG, config([(4, 1)]))
+    row("config_with_a_later_setting", "unknown", CONFIG, config([(9, 1)]))
     row("config_settings_out_of_order", "bad", CONFIG, config([(2, 1), (1, 1)]))
     row("config_setting_twice", "bad", CONFIG, config([(1, 1), (1, 1)]))
     row("config_setting_0", "bad", CONFIG, config([(0, 1)]))
@@ -269,7 +269,9 @@ def bodies():
     row("datagram_without_payload", "ok", EPOCH, datagram(b"", 0), 1, 0)
     row("datagram_reserved_not_zero", "bad", EPOCH, datagram(b"x", 1, reserved=1))
     row("skip_too_short", "bad", EPOCH, item(SKIP, bytes(16)))
-    row("skip_too_long", "bad", EPOCH, item(SKIP, bytes(32)))
+    row("skip_without_a_key", "bad", EPOCH, item(SKIP, bytes(24)))
+    row("skip_too_long", "bad", EPOCH, item(SKIP, bytes(40)))
+    row("skip_reserved_not_zero", "bad", EPOCH, item(SKIP, bytes(28) + b"\1\0\0\0"))
     row("fact_cut", "bad", EPOCH, item(FACT, bytes(7)))
     row("fact_key_too_long", "bad", EPOCH, item(FACT, struct.pack("<HHI", 1, 9, 0)))
     row("fact_value_too_long", "bad", EPOCH,

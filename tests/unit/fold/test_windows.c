@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * Windows against a model that remembers everything: all sequence numbers of all
+ * Windows and floors against a model that remembers everything: all sequence numbers of all
  * streams since each was last forgotten, in plain arrays.
  */
 
@@ -36,8 +36,9 @@ static void start(uint32_t max_streams)
 {
 	CU_ASSERT_EQUAL_FATAL(hr_windows_init(&windows, max_streams, 1), 0);
 	rules = (struct hr_window_rules){ .clock_us = 1000,
-					  .max_age_us = 100,
-					  .max_streams = max_streams };
+					  .age_us = { 100, 200, 300 },
+					  .max_streams = max_streams,
+					  .max_per_key = UINT64_MAX };
 	gaps = (struct hr_window_gaps){ 0, 0 };
 }
 
@@ -97,11 +98,11 @@ static void a_window_outlives_its_last_datagram_by_its_age_and_no_longer(void)
 {
 	start(4);
 	CU_ASSERT_EQUAL(judge(1, 10), HR_WINDOW_FRESH);
-	rules.clock_us += rules.max_age_us;
+	rules.clock_us += rules.age_us[HR_STREAM_OFF];
 	CU_ASSERT_EQUAL(judge(1, 10), HR_WINDOW_REPEATED); /* which counts as one */
-	rules.clock_us += rules.max_age_us;
+	rules.clock_us += rules.age_us[HR_STREAM_OFF];
 	CU_ASSERT_EQUAL(judge(1, 10), HR_WINDOW_REPEATED);
-	rules.clock_us += rules.max_age_us + 1;
+	rules.clock_us += rules.age_us[HR_STREAM_OFF] + 1;
 	CU_ASSERT_EQUAL(judge(1, 10), HR_WINDOW_FRESH);
 	CU_ASSERT_EQUAL(gaps.gaps, 0);
 	stop();
@@ -132,7 +133,7 @@ static void the_dead_go_a_few_at_a_time_the_oldest_first(void)
 		rules.clock_us++;
 		judge(i, 1);
 	}
-	rules.clock_us += rules.max_age_us - 4; /* 0 to 4 are dead */
+	rules.clock_us += rules.age_us[HR_STREAM_OFF] - 4; /* 0 to 4 are dead */
 	hr_windows_expire(&windows, &rules, 3);
 	CU_ASSERT_EQUAL(windows.n_streams, 7);
 	hr_windows_expire(&windows, &rules, 1000);
@@ -149,13 +150,152 @@ static void a_chain_may_remember_no_stream_at_all(void)
 	stop();
 }
 
+/* ---- floors ---- */
+
+#define DISK HR_BIRTH_DISK_CLASS
+
+static uint8_t judge_item(struct hr_item item)
+{
+	uint8_t verdict;
+
+	hr_windows_judge_burst(&windows, &rules, &item, 1, &verdict, &gaps);
+	return verdict;
+}
+
+static uint8_t judge_ordered(uint64_t birth, uint64_t sequence, uint32_t key_id)
+{
+	struct hr_item item = datagram(birth, sequence);
+
+	item.flags = HR_ITEM_ORDERED;
+	item.key_id = key_id;
+	return judge_item(item);
+}
+
+static void skip(uint64_t birth, uint64_t up_to, uint32_t key_id)
+{
+	struct hr_item item = datagram(birth, up_to);
+
+	item.kind = HR_ITEM_SKIP;
+	item.key_id = key_id;
+	judge_item(item);
+}
+
+static const struct hr_stream *find(uint64_t birth)
+{
+	return hr_windows_find(&windows, &rules, birth, ~birth);
+}
+
+static void a_floor_rises_and_what_is_at_or_below_it_is_repeated(void)
+{
+	start(4);
+	CU_ASSERT_EQUAL(judge_ordered(1, 1, 7), HR_WINDOW_FRESH);
+	CU_ASSERT_EQUAL(judge_ordered(1, 1, 7), HR_WINDOW_REPEATED);
+	CU_ASSERT_EQUAL(judge_ordered(1, 2, 7), HR_WINDOW_FRESH);
+	CU_ASSERT_EQUAL(judge_ordered(1, 0, 7), HR_WINDOW_REPEATED);
+	CU_ASSERT_EQUAL(gaps.gaps, 0);
+	CU_ASSERT_EQUAL(judge_ordered(1, 6, 7), HR_WINDOW_FRESH); /* a bug's */
+	CU_ASSERT_EQUAL(gaps.gaps, 3);
+	CU_ASSERT_EQUAL(judge_ordered(1, 5, 7), HR_WINDOW_REPEATED);
+	CU_ASSERT_EQUAL(gaps.filled, 0);
+	skip(1, 10, 7);
+	CU_ASSERT_EQUAL(gaps.gaps, 7);
+	skip(1, 9, 7);
+	CU_ASSERT_EQUAL(find(1)->highest, 10);
+	CU_ASSERT_EQUAL(judge_ordered(1, 10, 7), HR_WINDOW_REPEATED);
+	CU_ASSERT_EQUAL(judge_ordered(1, 11, 7), HR_WINDOW_FRESH);
+	skip(2, 3, 7); /* begins a stream */
+	CU_ASSERT_EQUAL(gaps.gaps, 10);
+	CU_ASSERT_EQUAL(judge_ordered(2, 3, 7), HR_WINDOW_REPEATED);
+	skip(1, UINT64_MAX, 7);
+	CU_ASSERT_EQUAL(judge_ordered(1, UINT64_MAX, 7), HR_WINDOW_REPEATED);
+	stop();
+}
+
+static void a_stream_keeps_what_it_began_with(void)
+{
+	start(4);
+	CU_ASSERT_EQUAL(judge_ordered(1, 1, 7), HR_WINDOW_FRESH);
+	CU_ASSERT_EQUAL(judge(1, 5), HR_WINDOW_FRESH); /* without the flag */
+	CU_ASSERT_EQUAL(judge(1, 4), HR_WINDOW_REPEATED);
+	CU_ASSERT_EQUAL(find(1)->seen, 0);
+	CU_ASSERT_EQUAL(judge(2, 5), HR_WINDOW_FRESH);
+	CU_ASSERT_EQUAL(judge_ordered(2, 4, 7), HR_WINDOW_FRESH);
+	skip(2, 50, 7); /* nothing */
+	CU_ASSERT_EQUAL(find(2)->highest, 5);
+	CU_ASSERT_EQUAL(judge_ordered(2, 3, 7), HR_WINDOW_FRESH);
+	stop();
+}
+
+static void each_class_has_its_own_age(void)
+{
+	static const struct {
+		uint64_t birth, age_us;
+		bool is_ordered;
+	} rows[] = { { 1, 100, false },
+		     { DISK | 1, 100, false },
+		     { 2, 200, true },
+		     { DISK | 2, 300, true } };
+
+	start(4);
+	for (size_t i = 0; i < HR_COUNT(rows); i++) {
+		const uint64_t birth = rows[i].birth, began_us = rules.clock_us;
+
+		if (rows[i].is_ordered)
+			judge_ordered(birth, 1, 7);
+		else
+			judge(birth, 1);
+		rules.clock_us = began_us + rows[i].age_us;
+		CU_ASSERT_PTR_NOT_NULL(find(birth));
+		rules.clock_us++;
+		CU_ASSERT_PTR_NULL(find(birth));
+		CU_ASSERT_EQUAL(windows.n_streams, 1); /* asking changes nothing */
+		hr_windows_expire(&windows, &rules, 1);
+		CU_ASSERT_EQUAL(windows.n_streams, 0);
+	}
+	stop();
+}
+
+static bool has_room(uint32_t key_id, uint32_t n, uint32_t n_of_key)
+{
+	return hr_windows_has_room(&windows, &rules, key_id, n, n_of_key);
+}
+
+static void a_key_has_its_share_and_takes_no_more(void)
+{
+	start(5);
+	rules.max_per_key = 2;
+	CU_ASSERT(has_room(7, 4, 1));
+	CU_ASSERT_FALSE(has_room(7, 5, 1));
+	CU_ASSERT_FALSE(has_room(7, 4, 2));
+	judge_ordered(1, 1, 7);
+	skip(2, 1, 7);
+	CU_ASSERT_FALSE(has_room(7, 0, 0));
+	CU_ASSERT_EQUAL(judge_ordered(3, 1, 7), HR_WINDOW_FULL);
+	CU_ASSERT_PTR_NULL(find(3));
+	CU_ASSERT(has_room(8, 1, 1));
+	CU_ASSERT_EQUAL(judge_ordered(3, 1, 8), HR_WINDOW_FRESH);
+	CU_ASSERT_EQUAL(judge_ordered(1, 2, 8), HR_WINDOW_FRESH); /* still 7's */
+	CU_ASSERT(has_room(8, 0, 0));
+	rules.clock_us += 50;
+	judge_ordered(2, 2, 7);
+	rules.clock_us += 151; /* 1 and 3 are dead, and still there */
+	CU_ASSERT(has_room(7, 3, 0));
+	CU_ASSERT_FALSE(has_room(7, 4, 0));
+	CU_ASSERT_FALSE(has_room(7, 0, 1));
+	CU_ASSERT_EQUAL(windows.n_streams, 3);
+	CU_ASSERT_EQUAL(judge_ordered(4, 1, 7), HR_WINDOW_FRESH);
+	CU_ASSERT_EQUAL(judge_ordered(5, 1, 7), HR_WINDOW_FULL);
+	stop();
+}
+
 /* ---- the model ---- */
 
 #define STREAMS 40
 #define NUMBERS 2000
 
 struct known {
-	bool is_alive;
+	bool is_alive, has_floor;
+	uint32_t key_id;
 	uint64_t last_us, highest, first;
 	bool seen[NUMBERS];
 };
@@ -163,34 +303,72 @@ struct known {
 static struct known known[STREAMS];
 static struct hr_window_gaps model_gaps;
 
-static bool model_is_alive(const struct known *k)
+static uint64_t birth_of(uint32_t stream)
 {
-	return k->is_alive && rules.clock_us <= k->last_us + rules.max_age_us;
+	return stream % 3 == 0 ? DISK | stream : stream;
 }
 
-static uint8_t model_begin(struct known *k, uint32_t sequence)
+static bool model_is_alive(uint32_t stream)
 {
-	uint32_t alive = 0;
+	const struct known *k = &known[stream];
+	const uint64_t age = !k->has_floor                    ? 100
+			     : (birth_of(stream) & DISK) != 0 ? 300
+							      : 200;
 
-	for (int i = 0; i < STREAMS; i++)
-		alive += model_is_alive(&known[i]);
-	if (alive >= rules.max_streams)
+	return k->is_alive && rules.clock_us <= k->last_us + age;
+}
+
+static bool model_has_room(uint32_t key_id, uint32_t n, uint32_t n_of_key)
+{
+	for (uint32_t i = 0; i < STREAMS; i++) {
+		n += model_is_alive(i);
+		n_of_key += model_is_alive(i) && known[i].key_id == key_id;
+	}
+	return n < rules.max_streams && n_of_key < rules.max_per_key;
+}
+
+static uint8_t model_floor(struct known *k, const struct hr_item *item)
+{
+	const uint64_t by = item->sequence - k->highest;
+
+	if (item->sequence <= k->highest)
+		return HR_WINDOW_REPEATED;
+	model_gaps.gaps += item->kind == HR_ITEM_SKIP ? by : by - 1;
+	k->highest = item->sequence;
+	return HR_WINDOW_FRESH;
+}
+
+static uint8_t model_begin(struct known *k, const struct hr_item *item)
+{
+	if (!model_has_room(item->key_id, 0, 0))
 		return HR_WINDOW_FULL;
 	memset(k, 0, sizeof(*k));
 	k->is_alive = true;
 	k->last_us = rules.clock_us;
-	k->highest = k->first = sequence;
-	k->seen[sequence] = true;
+	k->key_id = item->key_id;
+	k->has_floor = item->kind == HR_ITEM_SKIP || item->flags != 0;
+	if (k->has_floor)
+		return model_floor(k, item);
+	k->highest = k->first = item->sequence;
+	k->seen[item->sequence] = true;
 	return HR_WINDOW_FRESH;
 }
 
-static uint8_t model_judge(uint32_t stream, uint32_t sequence)
+static uint8_t model_judge(const struct hr_item *item)
 {
+	const uint32_t stream = (uint32_t)item->birth;
+	const uint64_t sequence = item->sequence;
 	struct known *k = &known[stream];
 
-	if (!model_is_alive(k))
-		return model_begin(k, sequence);
+	if (item->kind == HR_ITEM_EVENT)
+		return HR_WINDOW_FRESH;
+	if (!model_is_alive(stream))
+		return model_begin(k, item);
+	if (!k->has_floor && item->kind == HR_ITEM_SKIP)
+		return HR_WINDOW_FRESH;
 	k->last_us = rules.clock_us;
+	if (k->has_floor)
+		return model_floor(k, item);
 	if (k->seen[sequence] || sequence + 64 <= k->highest)
 		return HR_WINDOW_REPEATED;
 	k->seen[sequence] = true;
@@ -203,11 +381,46 @@ static uint8_t model_judge(uint32_t stream, uint32_t sequence)
 	return HR_WINDOW_FRESH;
 }
 
+static void check_questions(void)
+{
+	const uint32_t stream = below(STREAMS), key_id = below(4), n = below(20),
+		       n_of_key = below(9);
+	const struct hr_stream *found = find(birth_of(stream));
+
+	CU_ASSERT_EQUAL(found != NULL, model_is_alive(stream));
+	CU_ASSERT(found == NULL || found->highest == known[stream].highest);
+	CU_ASSERT_EQUAL(has_room(key_id, n, n_of_key),
+			model_has_room(key_id, n, n_of_key));
+}
+
 /* Numbers drift upwards with time, so that windows move. */
 static uint32_t a_sequence(uint32_t step)
 {
 	return 60 + step / 4 % (NUMBERS - 200) + below(below(10) == 0 ? 140 : 6) -
 	       below(below(10) == 0 ? 60 : 3);
+}
+
+static struct hr_item an_item(uint32_t step)
+{
+	const uint32_t stream = below(STREAMS);
+	struct hr_item item = datagram(birth_of(stream), a_sequence(step));
+
+	item.kind = below(12) != 0  ? HR_ITEM_DATAGRAM
+		    : below(3) != 0 ? HR_ITEM_SKIP
+				    : HR_ITEM_EVENT;
+	item.key_id = below(30) == 0 ? below(4) : stream % 4;
+	/* Mostly as the others of its stream. */
+	if ((stream % 5 < 3) == (below(40) != 0))
+		item.flags = HR_ITEM_ORDERED;
+	return item;
+}
+
+static void rules_change(void)
+{
+	if (below(20) == 0)
+		rules.max_streams = below(34);
+	if (below(20) == 0)
+		rules.max_per_key = below(2) == 0 ? UINT64_MAX : below(11);
 }
 
 static void run(uint32_t memory, uint32_t sweep, uint64_t seed, uint32_t *verdicts)
@@ -221,18 +434,19 @@ static void run(uint32_t memory, uint32_t sweep, uint64_t seed, uint32_t *verdic
 		uint8_t found[HR_WINDOWS_BURST];
 		const uint32_t n = below(HR_WINDOWS_BURST + 1);
 
-		rules.clock_us += below(3) == 0 ? below(40) : 0;
-		if (below(20) == 0)
-			rules.max_streams = below(34);
+		rules.clock_us += below(3) == 0 ? below(60) : 0;
+		rules_change();
+		check_questions();
 		hr_windows_expire(&windows, &rules, below(sweep + 1));
 		for (uint32_t i = 0; i < n; i++)
-			items[i] = datagram(below(STREAMS), a_sequence(step));
+			items[i] = an_item(step);
 		hr_windows_judge_burst(&windows, &rules, items, n, found, &gaps);
 		for (uint32_t i = 0; i < n; i++) {
-			CU_ASSERT_EQUAL_FATAL(found[i],
-					      model_judge((uint32_t)items[i].birth,
-							  (uint32_t)items[i].sequence));
-			verdicts[found[i]]++;
+			const uint8_t expected = model_judge(&items[i]);
+
+			if (items[i].kind == HR_ITEM_DATAGRAM)
+				CU_ASSERT_EQUAL_FATAL(found[i], expected);
+			verdicts[expected]++;
 		}
 		CU_ASSERT_EQUAL(gaps.gaps, model_gaps.gaps);
 		CU_ASSERT_EQUAL(gaps.filled, model_gaps.filled);
@@ -267,6 +481,13 @@ int main(void)
 		  the_dead_go_a_few_at_a_time_the_oldest_first },
 		{ "a chain may remember no stream at all",
 		  a_chain_may_remember_no_stream_at_all },
+		{ "a floor rises, and what is at or below it is repeated",
+		  a_floor_rises_and_what_is_at_or_below_it_is_repeated },
+		{ "a stream keeps what it began with",
+		  a_stream_keeps_what_it_began_with },
+		{ "each class has its own age", each_class_has_its_own_age },
+		{ "a key has its share and takes no more",
+		  a_key_has_its_share_and_takes_no_more },
 		{ "windows agree with a model, whatever memory and sweeping",
 		  windows_agree_with_a_model_whatever_memory_and_sweeping },
 		CU_TEST_INFO_NULL,
