@@ -173,6 +173,23 @@ bool hr_memif_lacks_queues(const struct hr_port *port)
 	return false;
 }
 
+/* Seen twice in one life: a peer that is just leaving has no rings either. */
+static void tell_of_lacking(const struct hr_port *port, uint32_t i, uint32_t life)
+{
+	struct hr_txq *q = &port->queues[i].answers;
+	bool is_sure = q->lacking == life + 1;
+	static atomic_bool has_told;
+
+	q->lacking = life + 1;
+	if (is_sure && !atomic_exchange(&has_told, true))
+		hr_error(
+			"port",
+			"port %s: found a peer that takes nothing on its queue %" PRIu32
+			", expected as many queues in each direction as we have, "
+			"%" PRIu32 ": what comes by that queue gets no answers",
+			port->config.device, i, port->n_queues);
+}
+
 /*
  * The driver counts only what was sent on rings that the present peer has, but counts
  * from its own start: a queue that ever sent anything and has a count has a ring. What
@@ -182,7 +199,6 @@ void hr_memif_prove(const struct hr_port *port)
 {
 	uint32_t life = atomic_load_explicit(&port->all->life, memory_order_seq_cst);
 	uint64_t sent[HR_PORT_QUEUES_MAX];
-	static atomic_bool has_told;
 	struct rte_eth_stats stats;
 
 	/* Ours first: the driver counts a frame before we do. */
@@ -197,14 +213,8 @@ void hr_memif_prove(const struct hr_port *port)
 		if (stats.q_opackets[i] > 0)
 			atomic_store_explicit(&q->proven, life + 1,
 					      memory_order_relaxed);
-		else if (sent[i] > 0 && !atomic_exchange(&has_told, true))
-			hr_error(
-				"port",
-				"port %s: found a peer that takes nothing on its queue "
-				"%" PRIu32 ", expected as many queues in each "
-				"direction as we have, %" PRIu32 ": what comes by that "
-				"queue gets no answers",
-				port->config.device, i, port->n_queues);
+		else if (sent[i] > 0)
+			tell_of_lacking(port, i, life);
 	}
 }
 

@@ -53,6 +53,7 @@ struct hr_txq {
 	/* The main thread writes: 1 + the life in which the peer was known to have this
 	 * ring. */
 	_Atomic uint32_t proven;
+	uint32_t lacking; /* the same of the peer's not having it */
 	/* The worker writes, the main thread reads. */
 	_Atomic uint64_t sent, failed;
 };

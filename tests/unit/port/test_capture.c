@@ -74,6 +74,7 @@ static void open_capture(bool as_fast_as_it_goes)
 	CU_ASSERT_EQUAL_FATAL(hr_ports_queues(ports, 0, &queue, 1), 1);
 	CU_ASSERT_TRUE(hr_rxq_is_lossless(queue));
 	CU_ASSERT_EQUAL(hr_rxq_port(queue), 0);
+	CU_ASSERT_PTR_NULL(hr_rxq_answers(queue)); /* nobody is there */
 }
 
 static bool is_record(struct rte_mbuf *m, uint32_t record, uint32_t bytes)

@@ -6,6 +6,7 @@
  * itself again as the peer:
  *
  *     test_memif --peer SOCKET N    a client that sends N frames and waits to be killed
+ *     test_memif --sink SOCKET N    a client of N queues that takes what comes
  */
 
 #include <errno.h>
@@ -333,6 +334,183 @@ static void a_sender_killed_in_the_middle_takes_nobody_along(void)
 	hr_ports_close(ports);
 }
 
+static struct hr_port_counts counts(uint32_t port)
+{
+	struct hr_port_counts c;
+
+	hr_ports_read(ports, port, &c);
+	return c;
+}
+
+/* Send frames first to first + n - 1 in one burst; returns how many were taken. */
+static uint32_t answer(struct hr_rxq *q, uint32_t first, uint32_t n)
+{
+	struct rte_mbuf *m[32];
+	uint32_t sent;
+
+	for (uint32_t i = 0; i < n; i++) {
+		m[i] = frame(first + i);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(m[i]);
+	}
+	sent = hr_txq_burst(hr_rxq_answers(q), m, n);
+	CU_ASSERT_TRUE(sent <= n);
+	/* The rest is still ours: freed twice, the pool would notice. */
+	for (uint32_t i = sent; i < n; i++) {
+		CU_ASSERT_EQUAL(rte_mbuf_refcnt_read(m[i]), 1);
+		rte_pktmbuf_free(m[i]);
+	}
+	return sent;
+}
+
+static void answers_pass_and_what_finds_no_room_is_counted(void)
+{
+	uint64_t end_us = hr_mono_us() + PATIENCE_US, turned_away = 0;
+	uint32_t sent = 0, got = 0;
+	struct hr_rxq *q[2];
+
+	begin(1);
+	add_memif(true, 1);
+	add_memif(false, 1);
+	open_ports();
+	CU_ASSERT_TRUE_FATAL(comes(0, true) && comes(1, true));
+	CU_ASSERT_EQUAL_FATAL(hr_ports_queues(ports, 0, q, 2), 2);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(hr_txq_pool(hr_rxq_answers(q[0])));
+	while (got < 5000 && hr_mono_us() < end_us) {
+		for (bool is_full = false; sent < 5000 && !is_full;) {
+			uint32_t n = 5000 - sent < 32 ? 5000 - sent : 32;
+			uint32_t now = answer(q[0], sent, n);
+
+			sent += now;
+			turned_away += n - now;
+			is_full = now < n;
+		}
+		counts(0); /* as the main thread does */
+		for (uint32_t i = 0; i < RING / 32 + 1; i++)
+			take(q[1], &got);
+	}
+	CU_ASSERT_EQUAL(got, 5000);
+	CU_ASSERT_TRUE(turned_away > 0);
+	CU_ASSERT_EQUAL(counts(0).sent, 5000);
+	CU_ASSERT_EQUAL(counts(0).send_failed, turned_away);
+	CU_ASSERT_EQUAL(counts(1).sent, 0);
+	hr_ports_close(ports);
+}
+
+static void without_a_peer_no_answer_is_taken(void)
+{
+	struct hr_rxq *q;
+
+	begin(1);
+	add_memif(true, 1);
+	open_ports();
+	CU_ASSERT_EQUAL_FATAL(hr_ports_queues(ports, 0, &q, 1), 1);
+	CU_ASSERT_EQUAL(answer(q, 0, 32), 0);
+	CU_ASSERT_EQUAL(counts(0).send_failed, 32);
+	hr_ports_close(ports);
+}
+
+/* The driver would write into the ring from which queue 0 reads, over what lies there.
+ * It takes one frame to find out. */
+static void a_queue_that_the_peer_does_not_have_is_not_written_to(void)
+{
+	uint32_t got = 0, heard = 0;
+	struct rte_mbuf *m[32];
+	struct hr_rxq *q[3];
+
+	begin(1);
+	add_memif(true, 2);
+	add_memif(false, 1);
+	open_ports();
+	CU_ASSERT_TRUE_FATAL(comes(0, true) && comes(1, true));
+	CU_ASSERT_EQUAL_FATAL(hr_ports_queues(ports, 0, q, 3), 3);
+	take(q[2], &heard); /* makes room in its ring */
+	CU_ASSERT_TRUE(sends("net_memif1", 0, 0));
+	CU_ASSERT_EQUAL(answer(q[1], 0, 32), 1);
+	rte_pktmbuf_free_bulk(m, hr_rxq_burst(q[0], m, 32, 0));
+	for (uint32_t i = 0; i < 300; i++) {
+		CU_ASSERT_TRUE(sends("net_memif1", 0, i));
+		CU_ASSERT_EQUAL(answer(q[1], i, 32), 0);
+		counts(0);
+		take(q[0], &got);
+		CU_ASSERT_EQUAL(answer(q[0], i, 1), 1);
+		take(q[2], &heard);
+	}
+	CU_ASSERT_EQUAL(got, 300);
+	CU_ASSERT_EQUAL(heard, 300);
+	CU_ASSERT_EQUAL(counts(0).sent, 301);
+	hr_ports_close(ports);
+}
+
+static pid_t start_sink(uint32_t n_queues)
+{
+	char count[16];
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	snprintf(count, sizeof(count), "%u", n_queues);
+	execl(self, self, "--sink", path, count, (char *)NULL);
+	_exit(127);
+}
+
+static void a_taker_killed_in_the_middle_takes_nobody_along(void)
+{
+	struct hr_rxq *q;
+
+	begin(1);
+	add_memif(true, 1);
+	open_ports();
+	CU_ASSERT_EQUAL_FATAL(hr_ports_queues(ports, 0, &q, 1), 1);
+	for (uint32_t life = 0; life < 10; life++) {
+		uint64_t end_us = hr_mono_us() + PATIENCE_US;
+		pid_t pid = start_sink(1);
+		uint32_t sent = 0, want = 100 + life * 997;
+
+		while (sent < want && hr_mono_us() < end_us)
+			if (answer(q, sent, 32) == 0)
+				counts(0);
+			else
+				sent += 32;
+		CU_ASSERT_TRUE(sent >= want);
+		kill(pid, SIGKILL);
+		while (is_up(0) && hr_mono_us() < end_us)
+			answer(q, sent, 32);
+		waitpid(pid, NULL, 0);
+		CU_ASSERT_FALSE(is_up(0));
+		CU_ASSERT_EQUAL(answer(q, 0, 32), 0);
+	}
+	hr_ports_close(ports);
+}
+
+/* What was known of a peer is not believed of the next. */
+static void the_next_peer_may_have_fewer_queues(void)
+{
+	static const uint32_t n_queues[] = { 2, 1, 2 };
+	uint64_t sent_before = 0;
+	struct hr_rxq *q[2];
+
+	begin(1);
+	add_memif(true, 2);
+	open_ports();
+	CU_ASSERT_EQUAL_FATAL(hr_ports_queues(ports, 0, q, 2), 2);
+	for (uint32_t life = 0; life < HR_COUNT(n_queues); life++) {
+		pid_t pid = start_sink(n_queues[life]);
+		bool has_second = n_queues[life] == 2;
+		uint64_t end_us;
+
+		CU_ASSERT_TRUE(comes(0, true));
+		end_us = hr_mono_us() + (has_second ? PATIENCE_US : 300000);
+		while (counts(0).sent < sent_before + 1000 && hr_mono_us() < end_us)
+			answer(q[1], 0, 32);
+		CU_ASSERT_TRUE(has_second ? counts(0).sent >= sent_before + 1000
+					  : counts(0).sent == sent_before);
+		kill_peer(pid);
+		CU_ASSERT_TRUE(comes(0, false));
+		sent_before = counts(0).sent;
+	}
+	hr_ports_close(ports);
+}
+
 static pid_t start_server(void)
 {
 	pid_t pid = fork();
@@ -444,6 +622,27 @@ static int peer(bool is_server, uint32_t n)
 	return 0;
 }
 
+static int sink(uint32_t n_queues)
+{
+	struct hr_err err = { "" };
+	struct rte_mbuf *m[32];
+	struct hr_rxq *q[2];
+
+	alarm(30); /* should the parent have died */
+	begin(1);
+	add_memif(false, n_queues);
+	if (hr_eal_start(&config, self, &err) < 0 ||
+	    hr_ports_open(&ports, &config, &err) < 0 ||
+	    hr_ports_start(ports, &err) < 0) {
+		fprintf(stderr, "sink: %s\n", err.text);
+		return 2;
+	}
+	hr_ports_queues(ports, 0, q, 2);
+	for (;;)
+		for (uint32_t i = 0; i < n_queues; i++)
+			rte_pktmbuf_free_bulk(m, hr_rxq_burst(q[i], m, 32, 0));
+}
+
 int main(int argc, char **argv)
 {
 	static CU_TestInfo tests[] = {
@@ -461,6 +660,16 @@ int main(int argc, char **argv)
 		  a_client_that_is_killed_may_be_followed_by_another },
 		{ "a sender killed in the middle takes nobody along",
 		  a_sender_killed_in_the_middle_takes_nobody_along },
+		{ "answers pass, and what finds no room is counted",
+		  answers_pass_and_what_finds_no_room_is_counted },
+		{ "without a peer no answer is taken",
+		  without_a_peer_no_answer_is_taken },
+		{ "a queue that the peer does not have is not written to",
+		  a_queue_that_the_peer_does_not_have_is_not_written_to },
+		{ "a taker killed in the middle takes nobody along",
+		  a_taker_killed_in_the_middle_takes_nobody_along },
+		{ "the next peer may have fewer queues",
+		  the_next_peer_may_have_fewer_queues },
 		{ "a client waits for its server, and for the next",
 		  a_client_waits_for_its_server_and_for_the_next },
 		{ "what cannot be a socket is refused by name",
@@ -475,6 +684,8 @@ int main(int argc, char **argv)
 	self = argv[0];
 	if (argc == 4) {
 		snprintf(path, sizeof(path), "%s", argv[2]);
+		if (strcmp(argv[1], "--sink") == 0)
+			return sink((uint32_t)strtoul(argv[3], NULL, 10));
 		return peer(strcmp(argv[1], "--peer-server") == 0,
 			    (uint32_t)strtoul(argv[3], NULL, 10));
 	}
