@@ -361,6 +361,8 @@ static void close_device(struct hr_port *port)
 }
 
 /*
+ * And shuts the queues for answers while the link is down: see struct hr_txq.
+ *
  * Not rte_eth_stats_get(): of what the socket missed it leaves out the case of a full
  * ring, and it logs an error at every call once the interface is gone.
  */
@@ -379,6 +381,9 @@ static void read_counts(const struct hr_port *port, struct hr_port_counts *out)
 	out->is_up =
 		read_word(port->config.target, "carrier", carrier, sizeof(carrier)) &&
 		carrier[0] == '1';
+	for (uint32_t i = 0; i < port->n_queues; i++)
+		atomic_store_explicit(&port->queues[i].answers.is_shut, !out->is_up,
+				      memory_order_relaxed);
 }
 
 const struct hr_port_kind_ops hr_port_af_xdp = {

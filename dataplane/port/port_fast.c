@@ -41,23 +41,23 @@ struct rte_mempool *hr_txq_pool(const struct hr_txq *q)
 	return q->pool;
 }
 
-void hr_txq_flush(struct hr_txq *q)
+/* Who goes to sleep does not wait for the first. */
+__attribute__((noinline)) uint64_t hr_txq_flush(struct hr_txq *q, uint64_t now_us,
+						bool is_idle)
 {
 	/* Pairs with the release in hr_port_start(): queue is set. */
 	hr_tx_burst tx = atomic_load_explicit(&q->tx, memory_order_acquire);
 
-	q->flushes_left--;
-	tx(q->queue, NULL, 0);
-}
-
-static __attribute__((noinline)) void flush_in_time(struct hr_txq *q, uint64_t now_us)
-{
-	if (q->flush_us == 0 || now_us < q->flush_us) {
-		q->flush_us = q->flush_us == 0 ? now_us + HR_FLUSH_US : q->flush_us;
-		return;
+	if (atomic_load_explicit(&q->is_shut, memory_order_relaxed))
+		return UINT64_MAX;
+	if (q->flush_us == 0 && !is_idle)
+		q->flush_us = now_us + HR_FLUSH_US;
+	if (q->flush_us <= now_us) {
+		tx(q->queue, NULL, 0);
+		q->flush_us = now_us + (HR_FLUSH_US << (HR_FLUSHES - q->flushes_left));
+		q->flushes_left--;
 	}
-	q->flush_us = now_us + HR_FLUSH_US;
-	hr_txq_flush(q);
+	return q->flushes_left > 0 ? q->flush_us - now_us : UINT64_MAX;
 }
 
 /*
@@ -94,14 +94,16 @@ uint32_t hr_txq_burst(struct hr_txq *q, struct rte_mbuf **mbufs, uint32_t n)
 {
 	/* Pairs with the release in hr_port_start(): queue is set. */
 	hr_tx_burst tx = atomic_load_explicit(&q->tx, memory_order_acquire);
-	uint32_t sent;
+	uint32_t sent = 0;
 
 	assert(n <= UINT16_MAX);
 	if (n == 0)
 		return 0;
-	sent = q->is_in_burst != NULL ? guarded_send(q, tx, mbufs, n)
-				      : tx(q->queue, mbufs, (uint16_t)n);
-	if (q->wants_flushes) {
+	if (q->is_in_burst != NULL)
+		sent = guarded_send(q, tx, mbufs, n);
+	else if (!atomic_load_explicit(&q->is_shut, memory_order_relaxed))
+		sent = tx(q->queue, mbufs, (uint16_t)n);
+	if (q->wants_flushes && sent > 0) {
 		q->flushes_left = HR_FLUSHES;
 		q->flush_us = 0;
 	}
@@ -119,7 +121,7 @@ uint32_t hr_rxq_burst(struct hr_rxq *q, struct rte_mbuf **out, uint32_t max,
 
 	assert(max <= UINT16_MAX);
 	if (__builtin_expect(q->answers.flushes_left > 0, 0))
-		flush_in_time(&q->answers, now_us);
+		hr_txq_flush(&q->answers, now_us, false);
 	if (__builtin_expect(q->capture != NULL, 0)) {
 		n = hr_capture_burst(q->capture, out, max, now_us);
 	} else {

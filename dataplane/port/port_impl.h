@@ -30,9 +30,10 @@ typedef uint16_t (*hr_rx_burst)(void *queue, struct rte_mbuf **out, uint16_t max
 /* DPDK's eth_tx_burst_t. */
 typedef uint16_t (*hr_tx_burst)(void *queue, struct rte_mbuf **mbufs, uint16_t n);
 
-/* The device's calls after the last frame that are made to get its buffer back, and how
- * far apart they are. */
-#define HR_FLUSHES 4
+/* Calls of the device after the last frame, to get its buffer back: the first after this
+ * time, each next after twice as long. All of them take a second: far longer than the
+ * main thread needs to see that a link is down. */
+#define HR_FLUSHES 10
 #define HR_FLUSH_US 1000
 
 struct hr_txq {
@@ -45,8 +46,11 @@ struct hr_txq {
 	/*
 	 * The driver of AF_XDP sends, and takes back what was sent, when it is called,
 	 * and only then. So it is called some more times when nothing is to be sent.
+	 * While the link is down it would keep what it is given, a whole ring of
+	 * buffers, so it is given nothing, and is called again when the link is back.
 	 */
 	bool wants_flushes;
+	atomic_bool is_shut; /* the main thread writes */
 	uint8_t flushes_left;
 	uint64_t flush_us; /* when the next is due; 0: not known yet */
 
@@ -81,8 +85,9 @@ struct hr_rxq {
 	alignas(HR_CACHE_LINE) struct hr_txq answers;
 };
 
-/* port_fast.c: let the device send and give back what it had not yet. */
-void hr_txq_flush(struct hr_txq *q);
+/* port_fast.c: let the device send and give back what it had not yet, where that is due.
+ * Returns how long until it is again: UINT64_MAX where it is done. */
+uint64_t hr_txq_flush(struct hr_txq *q, uint64_t now_us, bool is_idle);
 
 struct hr_port;
 

@@ -39,13 +39,13 @@ static bool has_only_errors(const struct pollfd *fds, nfds_t n)
 }
 
 /* Whoever sleeps does not come by to let the device send. */
-static uint64_t flush(struct hr_rxq *q, uint64_t timeout_us)
+static uint64_t flush(struct hr_rxq *q, uint64_t timeout_us, uint64_t now_us)
 {
-	if (q->answers.flushes_left == 0)
-		return timeout_us;
-	hr_txq_flush(&q->answers);
-	return q->answers.flushes_left > 0 && timeout_us > HR_FLUSH_US ? HR_FLUSH_US
-								       : timeout_us;
+	uint64_t due_us = UINT64_MAX;
+
+	if (q->answers.flushes_left > 0)
+		due_us = hr_txq_flush(&q->answers, now_us, true);
+	return due_us < timeout_us ? due_us : timeout_us;
 }
 
 void hr_rxq_wait(struct hr_rxq *const *queues, uint32_t n, uint32_t timeout_us)
@@ -57,7 +57,7 @@ void hr_rxq_wait(struct hr_rxq *const *queues, uint32_t n, uint32_t timeout_us)
 
 	for (uint32_t i = 0; i < n && n_fds < QUEUES_MAX; i++) {
 		left_us = shorten(queues[i], left_us, now_us);
-		left_us = flush(queues[i], left_us);
+		left_us = flush(queues[i], left_us, now_us);
 		if (queues[i]->fd >= 0)
 			fds[n_fds++] = (struct pollfd){ .fd = queues[i]->fd,
 							.events = POLLIN };

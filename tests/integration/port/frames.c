@@ -76,6 +76,55 @@ uint32_t frame_number(const uint8_t *data)
 	return i;
 }
 
+/* A socket made in another namespace; the thread comes back to its own. */
+static int socket_in(const char *netns, int domain, int type)
+{
+	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	int there = open(netns, O_RDONLY | O_CLOEXEC), fd = -1;
+
+	if (home < 0 || there < 0 || setns(there, CLONE_NEWNET) < 0)
+		return -1;
+	fd = socket(domain, type | SOCK_CLOEXEC, 0);
+	if (setns(home, CLONE_NEWNET) < 0)
+		return -1;
+	close(home);
+	close(there);
+	return fd;
+}
+
+static socklen_t address_of(struct sockaddr_storage *out, const char *text,
+			    uint16_t port)
+{
+	struct sockaddr_in6 *six = (struct sockaddr_in6 *)out;
+	struct sockaddr_in *four = (struct sockaddr_in *)out;
+
+	memset(out, 0, sizeof(*out));
+	if (inet_pton(AF_INET, text, &four->sin_addr) == 1) {
+		four->sin_family = AF_INET;
+		four->sin_port = htons(port);
+		return sizeof(*four);
+	}
+	inet_pton(AF_INET6, text, &six->sin6_addr);
+	six->sin6_family = AF_INET6;
+	six->sin6_port = htons(port);
+	return sizeof(*six);
+}
+
+int asker_open(const char *netns, const char *ours, const char *theirs)
+{
+	struct sockaddr_storage from, to;
+	socklen_t bytes = address_of(&from, ours, 0);
+	int fd = socket_in(netns, from.ss_family, SOCK_DGRAM);
+
+	address_of(&to, theirs, FRAME_PORT);
+	if (fd >= 0 && (bind(fd, (struct sockaddr *)&from, bytes) < 0 ||
+			connect(fd, (struct sockaddr *)&to, bytes) < 0)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
 int sender_open(const char *netns, const char *interface)
 {
 	struct sockaddr_ll address = { .sll_family = AF_PACKET };

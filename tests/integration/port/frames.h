@@ -17,6 +17,10 @@ bool frame_is(const uint8_t *data, uint32_t bytes, uint32_t i);
 /* The number a frame says it has. */
 uint32_t frame_number(const uint8_t *data);
 
+/* A UDP socket of that namespace's kernel, bound to `ours` and connected to `theirs`
+ * (port FRAME_PORT); addresses as text. Returns the descriptor, or -1 with errno. */
+int asker_open(const char *netns, const char *ours, const char *theirs);
+
 /* A packet socket on `interface` of the namespace whose file is `netns`; the calling
  * thread comes back to its own. Returns the descriptor, or -1 with errno. */
 int sender_open(const char *netns, const char *interface);

@@ -19,6 +19,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,6 +31,7 @@
 
 #include "common/clock.h"
 #include "controlplane/xdp/xdp.h"
+#include "dataplane/net/net.h"
 #include "dataplane/port/port.h"
 #include "tests/integration/port/frames.h"
 #include "tests/unit/hr_test.h"
@@ -36,6 +39,7 @@
 
 #define PATIENCE_US 10000000
 #define BURST 32
+#define FLUSHES 8
 
 static struct hr_config config;
 static struct hr_ports *ports;
@@ -204,6 +208,273 @@ static void two_interfaces_share_the_buffers(void)
 	close(fd[1]);
 	hr_ports_close(ports);
 	config.n_mbufs = 4096;
+}
+
+/* ---- answers -------------------------------------------------------------- */
+
+#define ANSWER_MAX 1472u
+
+struct family {
+	const char *ours, *theirs;
+	uint32_t max; /* payload that the interface takes */
+};
+
+static const struct family families[] = {
+	{ "10.77.0.1", "10.77.0.2", 1472 },
+	{ "fd77::1", "fd77::2", 1452 },
+};
+
+/* The far end's kernel knows our addresses without asking: nobody here answers ARP.
+ * Its checksums are real ones (see docs/xdp.md). */
+static void give_addresses(void)
+{
+	char command[1024], mac[18] = "";
+	FILE *f = fopen("/sys/class/net/v0/address", "r");
+
+	CU_ASSERT_TRUE_FATAL(f != NULL && fscanf(f, "%17s", mac) == 1);
+	fclose(f);
+	snprintf(command, sizeof(command),
+		 "nsenter --net=%s sh -c 'ethtool -K p0 tx off > /dev/null && "
+		 "ip addr replace 10.77.0.2/24 dev p0 && "
+		 "ip addr replace fd77::2/64 dev p0 nodad && "
+		 "ip neigh replace 10.77.0.1 lladdr %s nud permanent dev p0 && "
+		 "ip neigh replace fd77::1 lladdr %s nud permanent dev p0'",
+		 netns, mac, mac);
+	CU_ASSERT_EQUAL_FATAL(system(command), 0);
+}
+
+static int ask_from(const struct family *family)
+{
+	struct timeval patience = { .tv_sec = 1 };
+	int fd = asker_open(netns, family->theirs, family->ours);
+
+	CU_ASSERT_TRUE_FATAL(fd >= 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	return fd;
+}
+
+static struct hr_net_ports udp_ports;
+
+/* The next question, with what the parser says of it. NULL: none came. */
+static struct rte_mbuf *hear(struct hr_rxq *q, struct hr_net_beacon *b)
+{
+	uint64_t end_us = hr_mono_us() + PATIENCE_US;
+	struct rte_mbuf *m;
+
+	while (hr_mono_us() < end_us) {
+		if (hr_rxq_burst(q, &m, 1, hr_mono_us()) == 0)
+			continue;
+		if (hr_net_parse(rte_pktmbuf_mtod(m, uint8_t *), m->data_len, 0,
+				 &udp_ports, b) == 0)
+			return m;
+		rte_pktmbuf_free(m);
+	}
+	return NULL;
+}
+
+static void fill(uint8_t *payload, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		payload[i] = (uint8_t)(i * 13 + n);
+}
+
+/* An answer of n bytes in a buffer of its own. */
+static struct rte_mbuf *answer_to(struct hr_rxq *q, const struct hr_net_way *way,
+				  uint32_t n)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(hr_txq_pool(hr_rxq_answers(q)));
+	uint8_t *frame;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	frame = rte_pktmbuf_mtod(m, uint8_t *);
+	fill(frame + HR_NET_ANSWER_HEAD(way), n);
+	m->data_len = (uint16_t)hr_net_answer_write(frame, way, n);
+	m->pkt_len = m->data_len;
+	return m;
+}
+
+static bool is_answered(int fd, uint32_t n)
+{
+	uint8_t got[ANSWER_MAX + 1], want[ANSWER_MAX];
+	ssize_t bytes = recv(fd, got, sizeof(got), 0);
+
+	fill(want, n);
+	return bytes == (ssize_t)n && memcmp(got, want, n) == 0;
+}
+
+static struct hr_net_way ask(struct hr_rxq *q, int fd, const void *text, size_t n)
+{
+	struct hr_net_way way = { .family = 0 };
+	struct hr_net_beacon b;
+	struct rte_mbuf *m;
+
+	CU_ASSERT_EQUAL(send(fd, text, n, 0), (ssize_t)n);
+	m = hear(q, &b);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	hr_net_way_back(rte_pktmbuf_mtod(m, uint8_t *), &b, &way);
+	rte_pktmbuf_free(m);
+	return way;
+}
+
+static void a_kernel_takes_answers_of_every_length(void)
+{
+	struct hr_rxq *q = open_one("v0");
+	uint64_t sent = 0;
+
+	give_addresses();
+	for (uint32_t f = 0; f < HR_COUNT(families); f++) {
+		int fd = ask_from(&families[f]);
+		uint32_t answered = 0;
+
+		for (uint32_t n = 1; n <= families[f].max; n++) {
+			struct hr_net_way way = ask(q, fd, "who is there?", 13);
+			struct rte_mbuf *m = answer_to(q, &way, n);
+
+			CU_ASSERT_EQUAL(hr_txq_burst(hr_rxq_answers(q), &m, 1), 1);
+			answered += is_answered(fd, n);
+		}
+		CU_ASSERT_EQUAL(answered, families[f].max);
+		sent += families[f].max;
+		close(fd);
+	}
+	CU_ASSERT_EQUAL(counts(0).sent, sent);
+	CU_ASSERT_EQUAL(counts(0).send_failed, 0);
+	hr_ports_close(ports);
+}
+
+/* Without a copy: headers of the same length in front of the payload that came. */
+static void an_answer_may_lie_in_the_question_s_buffer(void)
+{
+	struct hr_rxq *q = open_one("v0");
+	struct hr_net_beacon b;
+	struct hr_net_way way;
+	struct rte_mbuf *m;
+	char text[16];
+	int fd;
+
+	give_addresses();
+	fd = ask_from(&families[0]);
+	for (int i = 0; i < 3000; i++) {
+		CU_ASSERT_EQUAL(send(fd, "echo", 4, 0), 4);
+		m = hear(q, &b);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+		hr_net_way_back(rte_pktmbuf_mtod(m, uint8_t *), &b, &way);
+		m->data_len = (uint16_t)hr_net_answer_write(
+			rte_pktmbuf_mtod(m, uint8_t *), &way, 4);
+		m->pkt_len = m->data_len;
+		CU_ASSERT_EQUAL(hr_txq_burst(hr_rxq_answers(q), &m, 1), 1);
+		CU_ASSERT_EQUAL(recv(fd, text, sizeof(text), 0), 4);
+		CU_ASSERT_EQUAL(memcmp(text, "echo", 4), 0);
+	}
+	close(fd);
+	hr_ports_close(ports);
+}
+
+static uint32_t send_many(struct hr_rxq *q, const struct hr_net_way *way, uint32_t n)
+{
+	struct rte_mbuf *m[BURST];
+	uint32_t sent;
+
+	for (uint32_t i = 0; i < n; i++)
+		m[i] = answer_to(q, way, 40);
+	sent = hr_txq_burst(hr_rxq_answers(q), m, n);
+	for (uint32_t i = sent; i < n; i++)
+		rte_pktmbuf_free(m[i]);
+	return sent;
+}
+
+static uint32_t drain(int fd)
+{
+	uint32_t n = 0;
+
+	while (is_answered(fd, 40))
+		n++;
+	return n;
+}
+
+static void buffers_come_back_though_nothing_more_is_sent(void)
+{
+	struct hr_rxq *q = open_one("v0");
+	struct rte_mempool *pool = hr_txq_pool(hr_rxq_answers(q));
+	struct timeval at_once = { .tv_usec = 1000 };
+	struct hr_net_way way;
+	uint64_t end_us;
+	uint32_t used, next = 0;
+	int fd;
+
+	give_addresses();
+	fd = ask_from(&families[0]);
+	way = ask(q, fd, "?", 1);
+	used = rte_mempool_in_use_count(pool);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &at_once, sizeof(at_once));
+
+	/* A worker that sleeps. */
+	CU_ASSERT_EQUAL(send_many(q, &way, BURST), BURST);
+	CU_ASSERT_EQUAL(drain(fd), BURST);
+	CU_ASSERT_EQUAL(rte_mempool_in_use_count(pool), used + BURST);
+	for (int i = 0; i < FLUSHES; i++)
+		hr_rxq_wait(&q, 1, 1000);
+	CU_ASSERT_EQUAL(rte_mempool_in_use_count(pool), used);
+
+	/* One that polls. */
+	CU_ASSERT_EQUAL(send_many(q, &way, BURST), BURST);
+	CU_ASSERT_EQUAL(drain(fd), BURST);
+	end_us = hr_mono_us() + PATIENCE_US;
+	while (rte_mempool_in_use_count(pool) != used && hr_mono_us() < end_us)
+		take(q, &next, true);
+	CU_ASSERT_EQUAL(rte_mempool_in_use_count(pool), used);
+
+	/* And many more than there are buffers. */
+	for (int i = 0; i < 500; i++) {
+		CU_ASSERT_EQUAL(send_many(q, &way, BURST), BURST);
+		CU_ASSERT_EQUAL(drain(fd), BURST);
+	}
+	close(fd);
+	hr_ports_close(ports);
+}
+
+/* They are lost, nobody waits for them, and they keep no buffers. */
+static void answers_on_a_dead_link_hold_nobody_up(void)
+{
+	struct hr_rxq *q = open_one("v0");
+	struct rte_mempool *pool = hr_txq_pool(hr_rxq_answers(q));
+	struct hr_net_way way;
+	struct rte_mbuf *m;
+	uint64_t start_us, end_us;
+	uint32_t used, taken = 0;
+	int fd;
+
+	give_addresses();
+	fd = ask_from(&families[0]);
+	way = ask(q, fd, "?", 1);
+	used = rte_mempool_in_use_count(pool);
+	CU_ASSERT_EQUAL(system("ip link set v0 down"), 0);
+	start_us = hr_mono_us();
+	taken = send_many(q, &way, BURST); /* the main thread did not look yet */
+	CU_ASSERT_FALSE(counts(0).is_up);
+	for (int i = 0; i < 200; i++)
+		CU_ASSERT_EQUAL(send_many(q, &way, BURST), 0);
+	CU_ASSERT_TRUE(hr_mono_us() - start_us < 1000000);
+	CU_ASSERT_EQUAL(counts(0).sent, taken);
+	CU_ASSERT_EQUAL(counts(0).send_failed, 201 * BURST - taken);
+	for (int i = 0; i < 50; i++)
+		hr_rxq_wait(&q, 1, 1000);
+
+	CU_ASSERT_EQUAL(system("ip link set v0 up"), 0);
+	end_us = hr_mono_us() + PATIENCE_US;
+	while ((!counts(0).is_up || rte_mempool_in_use_count(pool) != used) &&
+	       hr_mono_us() < end_us)
+		hr_rxq_wait(&q, 1, 1000);
+	CU_ASSERT_EQUAL(rte_mempool_in_use_count(pool), used);
+	close(fd);
+	give_addresses();
+	fd = ask_from(&families[0]);
+	way = ask(q, fd, "?", 1);
+	m = answer_to(q, &way, 77);
+	CU_ASSERT_EQUAL(hr_txq_burst(hr_rxq_answers(q), &m, 1), 1);
+	CU_ASSERT_TRUE(is_answered(fd, 77));
+	close(fd);
+	hr_ports_close(ports);
 }
 
 static uint64_t cpu_us(void)
@@ -493,6 +764,14 @@ int main(int argc, char **argv)
 		  what_finds_no_room_is_counted_as_missed },
 		{ "two interfaces share the buffers",
 		  two_interfaces_share_the_buffers },
+		{ "a kernel takes answers of every length",
+		  a_kernel_takes_answers_of_every_length },
+		{ "an answer may lie in the question's buffer",
+		  an_answer_may_lie_in_the_question_s_buffer },
+		{ "buffers come back though nothing more is sent",
+		  buffers_come_back_though_nothing_more_is_sent },
+		{ "answers on a dead link hold nobody up",
+		  answers_on_a_dead_link_hold_nobody_up },
 		{ "an idle wait sleeps", an_idle_wait_sleeps },
 		{ "a frame wakes the wait at once", a_frame_wakes_the_wait_at_once },
 		{ "closing detaches and opening attaches again",
@@ -512,6 +791,7 @@ int main(int argc, char **argv)
 	self = argv[0];
 	netns = argv[2];
 	hr_log_set_level(getenv("HR_TEST_LOUD") != NULL ? HR_LOG_DEBUG : HR_LOG_ERROR);
+	hr_net_ports_add(&udp_ports, FRAME_PORT);
 	eal_config(&config, 1);
 	config.huge_pages = strcmp(argv[1], "huge") == 0;
 	if (strcmp(argv[1], "hold") == 0)
