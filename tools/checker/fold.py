@@ -100,50 +100,44 @@ class Fold:
         self.expire()
         key = item.birth, item.random
         stream = self.streams.get(key)
-        if item.kind == r.SKIP:
-            return self.skip(key, stream, item)
         if stream is None:
             stream = self.begin(key, item)
-            return TAKEN if stream else NO_ROOM
-        self.heard(key, stream)
-        if stream.cls != NO_CLASS:
-            return self.above_floor(stream, item.sequence)
-        return self.in_window(stream, item.sequence)
-
-    def heard(self, key, stream):
+            if stream is None:
+                return NO_ROOM
+            if stream.cls == NO_CLASS:
+                return TAKEN
+        elif item.kind == r.SKIP and stream.cls == NO_CLASS:
+            return TAKEN  # no effect at all
         stream.last = self.clock
         self.by_age[stream.cls].move_to_end(key)
+        if stream.cls == NO_CLASS:
+            return self.in_window(stream, item.sequence)
+        return self.above_floor(stream, item)
 
     def begin(self, key, item):
-        if len(self.streams) >= self.setting(r.MAX_STREAMS):
+        """The stream that begins with this item, or None where there is no room."""
+        of_key, share = self.of_key.get(item.key_id, 0), self.setting(r.KEY_STREAMS)
+        if len(self.streams) >= self.setting(r.MAX_STREAMS) or share and \
+                of_key >= share:
             return None
-        ordered = item.flags & r.ORDERED
+        has_floor = item.kind == r.SKIP or item.flags & r.ORDERED
         stream = Stream()
-        stream.cls = NO_CLASS if not ordered else \
+        stream.cls = NO_CLASS if not has_floor else \
             DISK if item.birth & DISK_CLASS else MEMORY
-        stream.floor = stream.first = item.sequence
-        stream.bits, stream.last, stream.key_id = 1, self.clock, item.key_id
-        if ordered:
-            self.totals.gaps += item.sequence - 1
+        stream.floor = 0 if has_floor else item.sequence
+        stream.first, stream.bits = item.sequence, 1
+        stream.last, stream.key_id = self.clock, item.key_id
         self.streams[key] = stream
         self.by_age[stream.cls][key] = None
-        self.of_key[item.key_id] = self.of_key.get(item.key_id, 0) + 1
+        self.of_key[item.key_id] = of_key + 1
         return stream
 
-    def above_floor(self, stream, sequence):
-        if sequence <= stream.floor:
+    def above_floor(self, stream, item):
+        if item.sequence <= stream.floor:
             return REPEATED
-        self.totals.gaps += sequence - stream.floor - 1
-        stream.floor = sequence
-        return TAKEN
-
-    def skip(self, key, stream, item):
-        if stream is None or stream.cls == NO_CLASS:
-            return TAKEN
-        self.heard(key, stream)
-        if item.sequence > stream.floor:
-            self.totals.gaps += item.sequence - stream.floor
-            stream.floor = item.sequence
+        jump = item.sequence - stream.floor
+        self.totals.gaps += jump if item.kind == r.SKIP else jump - 1
+        stream.floor = item.sequence
         return TAKEN
 
     def in_window(self, stream, sequence):

@@ -25,7 +25,7 @@ FENCE_HEAD = struct.Struct("<Q16sII")
 LINK_HEAD = struct.Struct("<16sQ16sQHHI")
 ITEM_HEAD = struct.Struct("<HBBI")
 DATAGRAM_HEAD = struct.Struct("<QQQII16sHHHHQQ")
-SKIP_HEAD = struct.Struct("<QQQ")
+SKIP_HEAD = struct.Struct("<QQQII")
 
 
 def padded(n):
@@ -215,10 +215,12 @@ def items_of(body):
                                   or item.key_id or item.drops):
                 raise BadBody("an EVENT with a stream")
         elif kind == SKIP:
-            if size != 32:
+            if size != 40:
                 raise BadBody("a SKIP of %d bytes" % size)
-            item.birth, item.random, item.sequence = SKIP_HEAD.unpack_from(
-                body, at + 8)
+            (item.birth, item.random, item.sequence, item.key_id,
+             zero) = SKIP_HEAD.unpack_from(body, at + 8)
+            if zero:
+                raise BadBody("a SKIP's reserved bytes are not zero")
         elif kind == FACT:
             if size < 16:
                 raise BadBody("a FACT of %d bytes" % size)
