@@ -103,6 +103,9 @@ struct hr_config {
 	char log_folder[HR_CONFIG_TEXT]; /* of kind file */
 	uint64_t log_segment_bytes;
 	uint64_t log_keep_memory_bytes;
+	uint64_t log_min_age_us;
+	uint64_t snapshot_interval_us;
+	uint64_t snapshot_log_bytes;
 
 	/* kafka */
 	/* every topic's name is topic_prefix and its own */

@@ -16,11 +16,37 @@ struct hr_reader {
 	struct hr_kafka *client;
 	rd_kafka_topic_t *rkt;
 	uint16_t shard;
+	struct hr_log_start *start; /* until the record there was checked */
 	bool is_at_end;
 };
 
 int hr_reader_open(struct hr_reader **out, const struct hr_config *config,
 		   const struct hr_data_set *set, uint16_t shard, struct hr_err *err)
+{
+	return hr_reader_open_at(out, config, set, shard, NULL, err);
+}
+
+bool hr_reader_has_begun(const struct hr_reader *reader)
+{
+	return reader->start == NULL;
+}
+
+static int start_take(struct hr_reader *reader, const struct hr_log_start *start)
+{
+	if (start == NULL || start->chain.n == 0)
+		return 0;
+	reader->start = malloc(sizeof(*start));
+	if (reader->start == NULL)
+		return -ENOMEM;
+	*reader->start = *start;
+	reader->start->chain.set = &reader->set;
+	reader->chain = reader->start->chain;
+	return 0;
+}
+
+int hr_reader_open_at(struct hr_reader **out, const struct hr_config *config,
+		      const struct hr_data_set *set, uint16_t shard,
+		      const struct hr_log_start *start, struct hr_err *err)
 {
 	static const struct hr_kafka_setting settings[] = {
 		{ "enable.partition.eof", "true" },
@@ -47,6 +73,10 @@ int hr_reader_open(struct hr_reader **out, const struct hr_config *config,
 	reader->set = *set;
 	reader->shard = shard;
 	hr_chain_init(&reader->chain, &reader->set, shard);
+	if (start_take(reader, start) < 0) {
+		free(reader);
+		return hr_fail(err, -ENOMEM, "no memory for a reader of the log");
+	}
 	r = hr_kafka_open(&reader->client, &conf, err);
 	if (r < 0) {
 		free(reader);
@@ -56,7 +86,9 @@ int hr_reader_open(struct hr_reader **out, const struct hr_config *config,
 					 set->log_topic, NULL);
 	/* From offset 0, not from the first that is left: a log that lost its
 	 * beginning is an error (there are no snapshots to begin from yet). */
-	if (rd_kafka_consume_start(reader->rkt, shard, 0) < 0) {
+	if (rd_kafka_consume_start(reader->rkt, shard,
+				   reader->start != NULL ? reader->start->offset : 0) <
+	    0) {
 		r = hr_fail(err, -EIO, "topic %s: %s", set->log_topic,
 			    rd_kafka_err2str(rd_kafka_last_error()));
 		rd_kafka_topic_destroy(reader->rkt);
@@ -75,6 +107,7 @@ void hr_reader_close(struct hr_reader *reader)
 	rd_kafka_consume_stop(reader->rkt, reader->shard);
 	rd_kafka_topic_destroy(reader->rkt);
 	hr_kafka_put(reader->client);
+	free(reader->start);
 	free(reader);
 }
 
@@ -95,6 +128,28 @@ static int trouble(struct hr_reader *reader, const rd_kafka_message_t *m,
 	return 0;
 }
 
+static int ends_before(const struct hr_reader *reader, struct hr_err *err)
+{
+	return hr_fail(err, -ENODATA,
+		       "log of shard %u in topic %s: it ends before offset %lld, where "
+		       "link %llu was: the topic was truncated or made anew",
+		       reader->shard, reader->set.log_topic,
+		       (long long)reader->start->offset,
+		       (unsigned long long)reader->chain.n);
+}
+
+static int begin(struct hr_reader *reader, const rd_kafka_message_t *m,
+		 struct hr_err *err)
+{
+	int r = hr_log_start_check(reader->start, m->offset, m->payload, m->len, err);
+
+	if (r < 0)
+		return r;
+	free(reader->start);
+	reader->start = NULL;
+	return 0;
+}
+
 /* Takes over the message. 1: *out; 0: not a link; or an error. */
 static int offer(struct hr_reader *reader, rd_kafka_message_t *m, struct hr_link **out,
 		 struct hr_err *err)
@@ -102,7 +157,9 @@ static int offer(struct hr_reader *reader, rd_kafka_message_t *m, struct hr_link
 	struct hr_record record;
 	int r = 0;
 
-	if (hr_record_decode(&record, m->payload, m->len, NULL) == 0) {
+	if (reader->start != NULL) {
+		r = begin(reader, m, err);
+	} else if (hr_record_decode(&record, m->payload, m->len, NULL) == 0) {
 		switch (hr_chain_offer(&reader->chain, &record)) {
 		case HR_VERDICT_LINK:
 			r = hr_link_from_message(out, reader->client, m, &record,
@@ -149,7 +206,7 @@ int hr_reader_next(struct hr_reader *reader, uint32_t wait_ms, struct hr_link **
 		} else if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
 			reader->is_at_end = true;
 			rd_kafka_message_destroy(m);
-			return 0;
+			return reader->start == NULL ? 0 : ends_before(reader, err);
 		} else {
 			r = trouble(reader, m, err);
 			rd_kafka_message_destroy(m);

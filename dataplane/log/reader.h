@@ -15,6 +15,7 @@
 #include "common/error.h"
 #include "dataplane/log/link.h"
 #include "dataplane/log/record.h"
+#include "dataplane/log/start.h"
 
 struct hr_config;
 struct hr_reader;
@@ -32,6 +33,15 @@ int hr_data_set_find(struct hr_data_set *out, const struct hr_config *config, bo
 
 int hr_reader_open(struct hr_reader **out, const struct hr_config *config,
 		   const struct hr_data_set *set, uint16_t shard, struct hr_err *err);
+/*
+ * From behind link n of start (NULL: from the first link). The record there is read and
+ * must be that link: else hr_reader_next() says -ESTALE (something else lies there) or
+ * -ENODATA (nothing does). hr_reader_has_begun() tells when that is known to be well.
+ */
+int hr_reader_open_at(struct hr_reader **out, const struct hr_config *config,
+		      const struct hr_data_set *set, uint16_t shard,
+		      const struct hr_log_start *start, struct hr_err *err);
+bool hr_reader_has_begun(const struct hr_reader *reader);
 void hr_reader_close(struct hr_reader *reader);
 
 /*

@@ -246,6 +246,21 @@ static void keep_one(const struct hr_snapshot_index *ix, bool *keep,
 		keep[e - ix->entries] = true;
 }
 
+static const struct hr_snapshot_entry *
+newest_of_link(const struct hr_snapshot_index *ix, const struct hr_id128 *hash)
+{
+	const struct hr_snapshot_entry *best = NULL;
+
+	for (uint32_t i = 0; i < ix->n_entries; i++) {
+		const struct hr_snapshot_entry *e = &ix->entries[i];
+
+		if (!e->is_refused && hr_id128_equals(&e->manifest.head.hash, hash) &&
+		    (best == NULL || is_newer(e, best)))
+			best = e;
+	}
+	return best;
+}
+
 /* Of the same n two are one too many: a copy stands for what it was made from. */
 static void keep_two(struct hr_snapshot_index *ix, bool *keep)
 {
@@ -268,7 +283,7 @@ hr_snapshot_index_keep(struct hr_snapshot_index *ix,
 		if (!HR_MUTANT(snapshot_below_view_deleted))
 			keep_one(ix, keep, newest(ix, needs->positions[i], NULL));
 	for (uint32_t i = 0; i < needs->n_named; i++)
-		keep_one(ix, keep, hr_snapshot_index_find(ix, &needs->named[i]));
+		keep_one(ix, keep, newest_of_link(ix, &needs->named[i]));
 	for (uint32_t i = 0; i < ix->n_entries; i++)
 		if (keep[i] && (oldest == NULL || is_newer(oldest, &ix->entries[i])))
 			oldest = &ix->entries[i];

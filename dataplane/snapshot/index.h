@@ -76,7 +76,7 @@ hr_snapshot_index_find(const struct hr_snapshot_index *ix, const struct hr_id128
 struct hr_snapshot_needs {
 	const uint64_t *positions; /* n of each configured view in this shard */
 	uint32_t n_positions;
-	const struct hr_id128 *named; /* by checkpoints */
+	const struct hr_id128 *named; /* by checkpoints: hashes of their links n */
 	uint32_t n_named;
 };
 

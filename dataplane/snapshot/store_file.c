@@ -193,6 +193,17 @@ fail:
 	return r;
 }
 
+static int file_open(struct hr_snapshot_store **out, const struct hr_config *config,
+		     const struct hr_data_set *set, uint32_t wait_ms,
+		     struct hr_err *err)
+{
+	char folder[PATH_BYTES];
+
+	(void)wait_ms;
+	snprintf(folder, sizeof(folder), "%s/snapshots", config->log_folder);
+	return hr_snapshot_folder_open(out, folder, set->n_shards, err);
+}
+
 /* ---- writing -------------------------------------------------------------------- */
 
 static void file_abandon(struct hr_snapshot_store *store, uint16_t shard,
@@ -381,6 +392,7 @@ static int file_drop(struct hr_snapshot_store *store, uint16_t shard, int64_t be
 
 const struct hr_snapshot_ops hr_snapshot_file = {
 	.name = "file",
+	.open = file_open,
 	.close = file_close,
 	.put = file_put,
 	.abandon = file_abandon,

@@ -109,6 +109,16 @@ void hr_feed_free(struct hr_feed *f)
 	free(f);
 }
 
+void hr_feed_begin(struct hr_feed *f, uint16_t shard, uint64_t n)
+{
+	struct shard *s = &f->shards[shard];
+
+	pthread_mutex_lock(&f->lock);
+	assert(shard < f->n_shards && s->first == s->end);
+	s->first = s->end = n + 1;
+	pthread_mutex_unlock(&f->lock);
+}
+
 static bool has_room(struct hr_feed *f, struct shard *s)
 {
 	return (s->end - s->first < s->slots || grow_shard(s)) &&

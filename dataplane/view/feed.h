@@ -22,7 +22,12 @@ struct hr_feed;
 int hr_feed_new(struct hr_feed **out, uint32_t n_shards, size_t keep_bytes);
 void hr_feed_free(struct hr_feed *feed);
 
-/* Committer. Takes over the caller's reference. Per shard in order of n, from 1. The
+/* Before anything was put: the first link of this shard will be n + 1, because a
+ * snapshot holds what is before it. Whoever asks for less is told GAP. */
+void hr_feed_begin(struct hr_feed *feed, uint16_t shard, uint64_t n);
+
+/* Committer. Takes over the caller's reference. Per shard in order of n, from 1 or as
+ * hr_feed_begin() said. The
  * newest link stays in memory whatever its size. */
 void hr_feed_put(struct hr_feed *feed, struct hr_link *link);
 

@@ -68,6 +68,7 @@ static void add(uint64_t n, uint8_t name)
 		.generation = set.generation,
 		.shard = shard,
 		.n = n,
+		.hash = { { name } },
 		.offset = (int64_t)(10 * n),
 		.state_bytes = 16,
 	};

@@ -78,6 +78,23 @@ static void a_link_is_taken_by_shard_and_number(void)
 	end_feed(feed);
 }
 
+static void a_feed_begins_where_a_snapshot_ends(void)
+{
+	struct hr_feed *feed = make_feed(2, 1000);
+
+	hr_feed_begin(feed, 1, 41);
+	CU_ASSERT_EQUAL(hr_feed_last(feed, 1), 41);
+	CU_ASSERT_EQUAL(hr_feed_last(feed, 0), 0);
+	CU_ASSERT_EQUAL(look(feed, 1, 1), -ENODATA);
+	CU_ASSERT_EQUAL(look(feed, 1, 41), -ENODATA);
+	CU_ASSERT_EQUAL(look(feed, 1, 42), 0);
+	hr_feed_put(feed, make_link(1, 42, 10));
+	hr_feed_put(feed, make_link(0, 1, 10));
+	CU_ASSERT_EQUAL(look(feed, 1, 42), 1);
+	CU_ASSERT_EQUAL(look(feed, 1, 41), -ENODATA);
+	end_feed(feed);
+}
+
 static void a_full_feed_lets_the_oldest_of_all_shards_go_and_says_gap(void)
 {
 	struct hr_feed *feed = make_feed(2, 100);
@@ -245,6 +262,8 @@ int main(void)
 	static CU_TestInfo tests[] = {
 		{ "a link is taken by shard and number",
 		  a_link_is_taken_by_shard_and_number },
+		{ "a feed begins where a snapshot ends",
+		  a_feed_begins_where_a_snapshot_ends },
 		{ "a full feed lets the oldest of all shards go and says gap",
 		  a_full_feed_lets_the_oldest_of_all_shards_go_and_says_gap },
 		{ "the newest link stays whatever its size",
