@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -71,6 +72,14 @@ const char *headrace_result_text(int result)
 }
 
 /* ---- bytes ---- */
+
+static inline uint16_t load16(const void *p)
+{
+	uint16_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
 
 static inline uint32_t load32(const void *p)
 {
@@ -988,40 +997,1819 @@ size_t headrace_encoder_finish(struct headrace_encoder *e,
 	return e->end + HEADRACE_TAG_BYTES;
 }
 
-/* ---- batches and streams ---- */
+/* ---- what is inside a datagram, read again ---- */
 
-#define BURST 64   /* datagrams to one sendmmsg */
-#define WAKE_AT 16 /* full datagrams that wake a sender before flush_ms */
-#define TARGETS_MAX 256
-#define CACHE_LINE 64
+/* The events of a payload that append_checked() wrote, one after the other: bytes,
+ * user and event id. Only ever applied to this file's own encoding. */
+struct event_walk {
+	enum headrace_codec codec;
+	const uint8_t *p, *end;
+	const uint8_t *event; /* the present one, with its frame */
+	size_t event_bytes;
+	char user[USER_MAX], id[EVENT_ID_MAX];
+	size_t user_bytes, id_bytes;
+};
+
+static struct event_walk walk_begin(enum headrace_codec codec, const uint8_t *p,
+				    const uint8_t *end)
+{
+	struct event_walk w;
+
+	memset(&w, 0, sizeof(w));
+	w.codec = codec;
+	w.p = p;
+	w.end = end;
+	return w;
+}
+
+static bool take_varint(const uint8_t **p, const uint8_t *end, uint64_t *v)
+{
+	*v = 0;
+	for (unsigned int shift = 0; *p < end && shift < 64; shift += 7) {
+		*v |= (uint64_t)(**p & 0x7f) << shift;
+		if ((*(*p)++ & 0x80) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* "field length bytes" with this tag, or nothing. */
+static bool pb_take_text(const uint8_t **p, const uint8_t *end, uint8_t tag, char *out,
+			 size_t max, size_t *n)
+{
+	const uint8_t *at = *p;
+	uint64_t bytes;
+
+	if (at == end || *at++ != tag || !take_varint(&at, end, &bytes) ||
+	    bytes > (uint64_t)(end - at) || bytes > max)
+		return false;
+	memcpy(out, at, bytes);
+	*n = (size_t)bytes;
+	*p = at + bytes;
+	return true;
+}
+
+static bool pb_walk(struct event_walk *w)
+{
+	const uint8_t *p = w->p, *end;
+	char type[TYPE_MAX];
+	size_t type_bytes;
+	uint64_t n;
+
+	if (p == w->end || *p++ != BATCH_EVENTS || !take_varint(&p, w->end, &n) ||
+	    n > (uint64_t)(w->end - p))
+		return false;
+	end = p + n;
+	if (!pb_take_text(&p, end, EVENT_USER, w->user, sizeof(w->user),
+			  &w->user_bytes) ||
+	    !pb_take_text(&p, end, EVENT_TYPE, type, sizeof(type), &type_bytes))
+		return false;
+	w->id_bytes = 0;
+	(void)pb_take_text(&p, end, EVENT_ID, w->id, sizeof(w->id), &w->id_bytes);
+	w->event = w->p;
+	w->event_bytes = (size_t)(end - w->p);
+	w->p = end;
+	return true;
+}
+
+/* A text without control characters, as users, types and ids are. */
+static bool json_take_text(const uint8_t **p, const uint8_t *end, char *out, size_t max,
+			   size_t *n)
+{
+	const uint8_t *at = *p;
+
+	*n = 0;
+	if (at == end || *at++ != '"')
+		return false;
+	for (; at < end && *at != '"'; at++) {
+		if (*at == '\\' && ++at == end)
+			return false;
+		if (*n == max)
+			return false;
+		out[(*n)++] = (char)*at;
+	}
+	*p = at + 1;
+	return at < end;
+}
+
+static bool json_take_word(const uint8_t **p, const uint8_t *end, const char *word)
+{
+	const size_t n = strlen(word);
+
+	if ((size_t)(end - *p) < n || memcmp(*p, word, n) != 0)
+		return false;
+	*p += n;
+	return true;
+}
+
+static bool json_walk(struct event_walk *w)
+{
+	const uint8_t *p = w->p;
+	const uint8_t *line = p < w->end ? memchr(p, '\n', (size_t)(w->end - p)) : NULL;
+	char type[TYPE_MAX];
+	size_t type_bytes;
+
+	if (line == NULL || !json_take_word(&p, line, JSON_USER) ||
+	    !json_take_text(&p, line, w->user, sizeof(w->user), &w->user_bytes) ||
+	    !json_take_word(&p, line, JSON_TYPE) ||
+	    !json_take_text(&p, line, type, sizeof(type), &type_bytes))
+		return false;
+	w->id_bytes = 0;
+	if (json_take_word(&p, line, JSON_ID) &&
+	    !json_take_text(&p, line, w->id, sizeof(w->id), &w->id_bytes))
+		return false;
+	w->event = w->p;
+	w->event_bytes = (size_t)(line + 1 - w->p);
+	w->p = line + 1;
+	return true;
+}
+
+static bool walk_next(struct event_walk *w)
+{
+	return w->codec == HEADRACE_JSON ? json_walk(w) : pb_walk(w);
+}
+
+/* ---- the core: reliable delivery without input, output, threads or clock ----
+ *
+ *     core_take(batch)      core_answer(bytes)
+ *           |                     |
+ *           v                     v
+ *     flow of its shard:   [ first ... | unsent ... | unbound ... last ]
+ *           |                 in flight   bound        no sequence yet
+ *           v
+ *     core_run(now) -> calls.record, calls.sync, calls.send -> when to run again
+ *
+ * One thread. Time comes in as an argument and never goes back; all else goes out
+ * through struct core_calls. Batches belong to the core from core_take() until
+ * calls.give_back().
+ *
+ * A batch is bound to {stream, shard, sequence} right before its first
+ * transmission, and never to another identity after that. A flow speaks on one
+ * stream at a time: only when everything of it is decided, here and by the owner's
+ * floor, it goes on to the next, so order holds across streams.
+ */
+
 #define NEVER UINT64_MAX
+#define CACHE_LINE 64
+#define SECOND 1000000u
+#define MINUTE (60u * SECOND)
 
-/* A datagram on its way: filled by trackers under their shard's lock, from seal()
- * on the sender's alone. What identifies it is bound when it is sealed. */
+#define KIND_HELLO 2
+#define KIND_CHALLENGE 3
+#define KIND_ACK 4
+#define KIND_PROBE 5
+#define KIND_PROBE_ANSWER 6
+#define KIND_SKIP 7
+#define KIND_NOT_OWNER 8
+#define KIND_BUSY 9
+#define KIND_EXPIRED 10
+#define KIND_WRONG_SHARD 11
+#define FROM_APPLIANCE 1
+
+#define HELLO_BYTES 32
+#define PROBE_BYTES 160
+#define SKIP_BYTES 32
+#define MESSAGE_MAX (HEADRACE_HEADER_BYTES + PROBE_BYTES + HEADRACE_TAG_BYTES)
+#define OWNER_ADDRESSES_MAX 128
+
+#define RECEIVED 1
+#define COMMITTED 2
+
+#define CLASS_DISK ((uint64_t)1 << 63)
+#define BIRTH_MASK (CLASS_DISK - 1)
+
+#define TARGETS_MAX 256
+#define AHEAD_MAX 64         /* an appliance parks no further ahead of its floor */
+#define FIRST_CREDIT 16      /* datagrams, until the first answer tells */
+#define WINDOW_LEAST 4       /* after time-outs */
+#define WINDOW_MOST 65535    /* what a credit can say */
+#define RTO_FIRST_US 300000u /* a commit's latency is not known yet */
+#define RTO_LEAST_US 100000u /* some commits at their slowest, not one round trip */
+#define RTO_MOST_US 10000000u
+#define PROBE_LEAST_US 200000u
+#define PROBE_MOST_US 10000000u
+#define SILENT_PROBES 3        /* of these unanswered: try another address */
+#define TOKEN_LIFE_MS 1800000u /* until a CHALLENGE tells */
+#define STREAMS_ROOM 64        /* beside those restored */
+#define COMMITTED_KEPT 1024    /* per shard: how many events each datagram had */
+
+/* What names a run of sequences. Held by the flows that speak on it, and by the
+ * core while it is the newest. */
+struct stream {
+	uint64_t birth, random; /* birth 0: this place is free */
+	uint8_t key[HEADRACE_KEY_BYTES];
+	uint64_t begun_us; /* core time, and never younger than the birth */
+	uint32_t n_users;
+	uint32_t n_shards, generation;
+	bool is_restored; /* of an earlier process: takes no new events */
+	uint64_t drops_before, drops_end;
+};
+
+/* A datagram in the making, then on its way. */
 struct batch {
 	struct batch *next;
 	struct headrace_encoder encoder;
-	uint64_t opened_us; /* monotonic: of its first event */
-	uint64_t stream_no, birth, random;
-	uint64_t sequence;
-	uint32_t shard;
+	uint64_t opened_us; /* of its first event */
+	uint64_t serial;    /* the how many-th that was sealed */
+	uint64_t sequence;  /* 0: not bound */
+	uint32_t shard, n_shards;
 	uint32_t datagram_bytes; /* once it is finished */
+
+	/* Without handshake: bound when it is sealed. */
+	uint64_t stream_no, birth, random;
+
+	/* With it: the core's. */
+	struct stream *stream;
+	uint64_t record_no; /* in the disk queue; 0: not there */
+	uint64_t sent_us;   /* newest transmission */
+	uint32_t n_sent, attempt;
 	uint8_t buffer[];
 };
 
+/* An address as the core knows it. */
+struct core_target {
+	uint64_t token, token_us; /* token_us 0: none */
+};
+
+/* One shard's way to the log. */
+struct flow {
+	struct batch *first, *last; /* everything that waits, oldest first */
+	struct batch *unsent;       /* first never transmitted by this process */
+	struct batch *unbound;      /* first without a sequence */
+	struct batch *unrecorded;   /* first that is not in the disk queue */
+	uint32_t n_batches;
+
+	struct stream *stream; /* NULL: none yet */
+	uint64_t next_sequence;
+	uint64_t highest_sent;
+	uint64_t floor;             /* told as committed, */
+	uint64_t floor_incarnation; /* by this owner */
+	uint64_t received; /* told as received, under the present incarnation */
+	uint64_t parked_floor, parked;
+	uint64_t limit;      /* the highest sequence that credit allows */
+	uint64_t answer_us;  /* appliance's clock: of the newest ACK */
+	uint32_t window;     /* datagrams beyond what is received */
+	uint16_t *committed; /* events of sequence % COMMITTED_KEPT */
+
+	uint64_t incarnation; /* highest seen of the shard's owners */
+	uint32_t target;
+	uint32_t hops;    /* NOT_OWNER since the last ACK */
+	uint32_t attempt; /* of PROBE and SKIP */
+	uint32_t backoff; /* time-outs since the last progress */
+	uint32_t silent;  /* time-outs and probes since the last answer */
+	uint32_t n_probes;
+	bool wants_probe;   /* an address that has not answered yet */
+	uint64_t probe_us;  /* when the next is due; 0: at once */
+	uint64_t timer_us;  /* when what is under way is late; NEVER: nothing is */
+	uint64_t skip_us;   /* when SKIP is due again */
+	uint64_t paused_us; /* BUSY: nothing before that */
+	uint64_t rtt_us, rtt_var_us; /* of commits */
+};
+
+struct hello {
+	bool is_wanted; /* a stream for new events is */
+	bool is_out;    /* and asked for */
+	uint64_t random;
+	uint64_t first_us, due_us;
+	uint32_t n_sent, attempt, target;
+};
+
+enum core_counter {
+	SENT_EVENTS, /* first transmissions */
+	COMMITTED_EVENTS,
+	DROPPED_EVENTS,
+	UNKNOWN_EVENTS,
+	LOST_EVENTS,
+	LOST_DATAGRAMS,
+	SENT_DATAGRAMS,
+	RESENT_DATAGRAMS,
+	SENT_BYTES,
+	SENT_PROBES,
+	SENT_SKIPS,
+	SENT_HELLOS,
+	ANSWERS,
+	ANSWERS_IGNORED,
+	FAILOVERS,
+	STREAMS,
+	CORE_COUNTERS
+};
+
+/* What the core cannot do itself. */
+struct core_calls {
+	void *arg;
+	uint64_t (*random)(void *arg);
+	/* Hand over a datagram, whose bytes stay as they are until core_run() or
+	 * core_answer() returns. False: no room, try again later. */
+	bool (*send)(void *arg, uint32_t target, const uint8_t *p, uint32_t n);
+	/* The number of an address "host:port[-port]", one of the commas' items, or
+	 * -1. May add one. */
+	int (*find_target)(void *arg, struct headrace_slice addresses, uint32_t shard);
+	struct batch *(*take)(void *arg);
+	void (*give_back)(void *arg, struct batch *batch);
+	/* Trackers are to use the core's n_shards and datagram_bytes from now on, and
+	 * the disk queue is to be written anew: batches are others than they were. */
+	void (*reshaped)(void *arg);
+	/* NULL: nobody asks. */
+	void (*decided)(void *arg, const struct headrace_outcome *outcome);
+
+	/* The disk queue; record NULL: none. False: not now. */
+	bool (*record)(void *arg, struct batch *batch);
+	bool (*sync)(void *arg);
+	void (*done)(void *arg, const struct stream *stream, uint32_t shard,
+		     uint64_t up_to);
+	void (*gone)(void *arg, const struct batch *batch);
+};
+
+struct core_config {
+	uint8_t write_key[HEADRACE_KEY_BYTES];
+	uint32_t key_id, n_shards, generation, n_targets;
+	uint32_t datagram_bytes;
+	uint64_t max_age_us, ttl_us;
+	uint64_t wall_us, now_us; /* the wall clock at core time now_us */
+	unsigned int outcomes;    /* bits of enum headrace_state that are asked for */
+	uint32_t n_restored;      /* streams of earlier processes, at most */
+};
+
+struct hr_sdk_core {
+	struct core_config conf;
+	struct core_calls calls;
+	uint64_t max_age_us; /* the lesser of ours and the appliance's */
+	uint32_t n_shards, generation, datagram_bytes;
+	bool is_confirmed; /* an owner has answered for this n_shards */
+	struct flow *flows;
+	struct stream *streams, *current;
+	uint32_t n_streams;
+	struct core_target targets[TARGETS_MAX];
+	uint64_t token_life_us;
+	struct hello hello;
+	bool took_since_birth; /* events came since the current stream began */
+
+	/* Server time = core time + offset, within error at error_us. */
+	bool has_clock;
+	uint64_t clock_offset_us, clock_error_us, clock_at_us;
+	uint64_t wall_offset_us; /* wire time of our own clock, fixed */
+
+	uint64_t drops; /* events dropped before they had a sequence */
+	uint64_t drops_told;
+	bool is_blocked; /* send() had no room */
+	uint64_t counts[CORE_COUNTERS];
+	uint8_t messages[64][MESSAGE_MAX];
+	uint32_t message_no;
+};
+
+static void flow_begin(struct flow *f)
+{
+	f->timer_us = f->skip_us = NEVER;
+	f->window = FIRST_CREDIT;
+	f->wants_probe = true;
+}
+
+static struct flow *flows_new(uint32_t n, uint32_t n_targets)
+{
+	struct flow *flows = calloc(n, sizeof(*flows));
+	uint16_t *kept = calloc((size_t)n * COMMITTED_KEPT, sizeof(*kept));
+
+	if (flows == NULL || kept == NULL) {
+		free(flows);
+		free(kept);
+		return NULL;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		flow_begin(&flows[i]);
+		flows[i].committed = kept + (size_t)i * COMMITTED_KEPT;
+		flows[i].target = i % n_targets;
+	}
+	return flows;
+}
+
+static void flows_free(struct flow *flows)
+{
+	if (flows != NULL)
+		free(flows[0].committed);
+	free(flows);
+}
+
+static void core_fini(struct hr_sdk_core *c)
+{
+	flows_free(c->flows);
+	free(c->streams);
+	c->flows = NULL;
+	c->streams = NULL;
+}
+
+static int core_init(struct hr_sdk_core *c, const struct core_config *conf,
+		     const struct core_calls *calls)
+{
+	memset(c, 0, sizeof(*c));
+	c->conf = *conf;
+	c->calls = *calls;
+	c->n_shards = conf->n_shards;
+	c->generation = conf->generation;
+	c->datagram_bytes = conf->datagram_bytes;
+	c->max_age_us = conf->max_age_us;
+	c->token_life_us = TOKEN_LIFE_MS * 1000u;
+	c->wall_offset_us = conf->wall_us - conf->now_us;
+	c->n_streams = conf->n_restored + STREAMS_ROOM + conf->n_shards;
+	c->streams = calloc(c->n_streams, sizeof(*c->streams));
+	c->flows = flows_new(conf->n_shards, conf->n_targets);
+	c->hello.is_wanted = true; /* it also sets the clock */
+	if (c->streams != NULL && c->flows != NULL)
+		return HEADRACE_OK;
+	core_fini(c);
+	return HEADRACE_SYSTEM;
+}
+
+static uint64_t since(uint64_t now_us, uint64_t then_us)
+{
+	return now_us > then_us ? now_us - then_us : 0;
+}
+
+/* Three quarters to five quarters of it: senders that fail together do not come
+ * back together. */
+static uint64_t jittered(struct hr_sdk_core *c, uint64_t us)
+{
+	return us * 3 / 4 + c->calls.random(c->calls.arg) % (us / 2 + 1);
+}
+
+static uint64_t doubled(uint64_t least_us, uint32_t times, uint64_t most_us)
+{
+	const uint64_t us = least_us << (times < 16 ? times : 16);
+
+	return us < most_us ? us : most_us;
+}
+
+/* Server time; the wall clock's as long as nobody told. */
+static uint64_t server_time(const struct hr_sdk_core *c, uint64_t now_us)
+{
+	return now_us + (c->has_clock ? c->clock_offset_us : c->wall_offset_us);
+}
+
+/* ---- the core: streams ---- */
+
+static struct stream *stream_find(struct hr_sdk_core *c, uint64_t birth,
+				  uint64_t random)
+{
+	for (uint32_t i = 0; i < c->n_streams; i++)
+		if (c->streams[i].birth == birth && c->streams[i].random == random &&
+		    birth != 0)
+			return &c->streams[i];
+	return NULL;
+}
+
+/* NULL: no place is free. */
+static struct stream *stream_new(struct hr_sdk_core *c, uint64_t birth, uint64_t random)
+{
+	struct stream *s = NULL;
+
+	for (uint32_t i = 0; i < c->n_streams && s == NULL; i++)
+		if (c->streams[i].birth == 0)
+			s = &c->streams[i];
+	if (s == NULL)
+		return NULL;
+	memset(s, 0, sizeof(*s));
+	s->birth = birth;
+	s->random = random;
+	s->n_shards = c->n_shards;
+	s->generation = c->generation;
+	headrace_stream_key(c->conf.write_key, birth, random, s->key);
+	return s;
+}
+
+static void stream_put(struct stream *s)
+{
+	if (s != NULL && --s->n_users == 0)
+		s->birth = 0;
+}
+
+/* No new events on it any more; flows that speak on it go on until they drained. */
+static void stream_retire(struct hr_sdk_core *c)
+{
+	if (c->current == NULL)
+		return;
+	c->current->drops_end = c->drops_told;
+	stream_put(c->current);
+	c->current = NULL;
+	c->hello.is_wanted = true;
+}
+
+static uint32_t stream_drops(const struct hr_sdk_core *c, const struct stream *s)
+{
+	const uint64_t end = s == c->current ? c->drops : s->drops_end;
+	const uint64_t n = end - s->drops_before;
+
+	return s->is_restored ? 0 : n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
+/* ---- the core: what is told to the application ---- */
+
+static bool is_asked(const struct hr_sdk_core *c, enum headrace_state state)
+{
+	return c->calls.decided != NULL && (c->conf.outcomes >> state & 1) != 0;
+}
+
+static void tell_event(struct hr_sdk_core *c, const struct batch *b, uint32_t index,
+		       const struct event_walk *w, enum headrace_state state)
+{
+	struct headrace_outcome o;
+
+	memset(&o, 0, sizeof(o));
+	o.state = state;
+	o.user.p = w->user;
+	o.user.n = w->user_bytes;
+	o.id.p = w->id;
+	o.id.n = w->id_bytes;
+	o.n_events = 1;
+	o.index = index;
+	o.shard = b->shard;
+	if (b->sequence != 0) {
+		o.birth = b->stream->birth;
+		o.random = b->stream->random;
+		o.first = o.last = b->sequence;
+	}
+	c->calls.decided(c->calls.arg, &o);
+}
+
+static const enum core_counter counter_of[] = { COMMITTED_EVENTS, DROPPED_EVENTS,
+						UNKNOWN_EVENTS, LOST_EVENTS };
+
+static void tell_batch(struct hr_sdk_core *c, const struct batch *b,
+		       enum headrace_state state)
+{
+	struct event_walk w =
+		walk_begin(b->encoder.codec, b->buffer + HEADRACE_HEADER_BYTES,
+			   b->buffer + b->encoder.end);
+
+	c->counts[counter_of[state]] += b->encoder.n_events;
+	if (state == HEADRACE_DROPPED)
+		c->drops += b->encoder.n_events;
+	for (uint32_t i = 0; is_asked(c, state) && walk_next(&w); i++)
+		tell_event(c, b, i, &w, state);
+}
+
+/* The memory of datagrams told as committed is gone: a range of them. */
+static void tell_lost(struct hr_sdk_core *c, uint32_t shard, uint64_t first,
+		      uint64_t last)
+{
+	const struct flow *f = &c->flows[shard];
+	struct headrace_outcome o;
+
+	memset(&o, 0, sizeof(o));
+	o.state = HEADRACE_LOST;
+	o.shard = shard;
+	o.birth = f->stream->birth;
+	o.random = f->stream->random;
+	o.first = first;
+	o.last = last;
+	for (uint64_t s = last; s >= first && last - s < COMMITTED_KEPT; s--)
+		o.n_events += f->committed[s % COMMITTED_KEPT];
+	c->counts[LOST_DATAGRAMS] += last - first + 1;
+	c->counts[LOST_EVENTS] += o.n_events;
+	if (is_asked(c, HEADRACE_LOST))
+		c->calls.decided(c->calls.arg, &o);
+}
+
+/* ---- the core: flows ---- */
+
+static bool is_bound_here(const struct flow *f, const struct batch *b)
+{
+	return b != NULL && b->sequence != 0 && b->stream == f->stream;
+}
+
+/* Everything up to here is decided, by the owner or by us. */
+static uint64_t decided_floor(const struct flow *f)
+{
+	return is_bound_here(f, f->first) ? f->first->sequence - 1
+					  : f->next_sequence - 1;
+}
+
+static bool skip_is_due(const struct flow *f)
+{
+	return f->stream != NULL && decided_floor(f) > f->floor;
+}
+
+static uint64_t max_of(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* In order at the owner, or needed by nobody. */
+static uint64_t flow_base(const struct flow *f)
+{
+	return max_of(max_of(f->floor, f->received), decided_floor(f));
+}
+
+static bool flow_has_sent(const struct flow *f)
+{
+	return is_bound_here(f, f->first) && f->first->n_sent > 0;
+}
+
+static void flow_pop(struct hr_sdk_core *c, struct flow *f)
+{
+	struct batch *b = f->first;
+
+	f->first = b->next;
+	if (f->first == NULL)
+		f->last = NULL;
+	if (f->unsent == b)
+		f->unsent = b->next;
+	if (f->unbound == b)
+		f->unbound = b->next;
+	if (f->unrecorded == b)
+		f->unrecorded = b->next;
+	f->n_batches--;
+	stream_put(b->stream);
+	c->calls.give_back(c->calls.arg, b);
+}
+
+static void flow_push(struct flow *f, struct batch *b)
+{
+	b->next = NULL;
+	if (f->first == NULL)
+		f->first = b;
+	else
+		f->last->next = b;
+	f->last = b;
+	if (f->unsent == NULL)
+		f->unsent = b;
+	if (f->unbound == NULL && b->sequence == 0)
+		f->unbound = b;
+	if (f->unrecorded == NULL && b->record_no == 0)
+		f->unrecorded = b;
+	f->n_batches++;
+}
+
+/* Speak on this stream from now on; its floor is told by the next answer. */
+static void flow_adopt(struct flow *f, struct stream *s)
+{
+	f->stream = s;
+	s->n_users++;
+	f->next_sequence = 1;
+	for (const struct batch *b = f->first; is_bound_here(f, b); b = b->next)
+		f->next_sequence = b->sequence + 1;
+	f->highest_sent = 0;
+	f->floor = f->floor_incarnation = f->received = 0;
+	memset(f->committed, 0, COMMITTED_KEPT * sizeof(*f->committed));
+	f->parked = f->parked_floor = 0;
+	f->limit = FIRST_CREDIT;
+	f->answer_us = 0;
+	f->timer_us = f->skip_us = NEVER;
+}
+
+static void flow_leave(struct flow *f)
+{
+	stream_put(f->stream);
+	f->stream = NULL;
+	f->timer_us = f->skip_us = NEVER;
+}
+
+/* Nothing of its stream is open any more. */
+static bool flow_is_drained(const struct flow *f)
+{
+	return !is_bound_here(f, f->first) && !skip_is_due(f);
+}
+
+/* A stream that can hold nothing which is still worth a SKIP. */
+static bool stream_is_over(const struct hr_sdk_core *c, const struct stream *s,
+			   uint64_t now_us)
+{
+	return since(now_us, s->begun_us) > c->max_age_us + c->conf.ttl_us + MINUTE;
+}
+
+static void flow_choose_stream(struct hr_sdk_core *c, struct flow *f, uint64_t now_us)
+{
+	if (f->stream != NULL && !is_bound_here(f, f->first) &&
+	    (flow_is_drained(f) || stream_is_over(c, f->stream, now_us)) &&
+	    (f->stream != c->current || (f->first != NULL && f->first->sequence != 0)))
+		flow_leave(f);
+	if (f->stream == NULL && f->first != NULL && f->first->sequence != 0)
+		flow_adopt(f, f->first->stream);
+	else if (f->stream == NULL && f->first != NULL && c->current != NULL)
+		flow_adopt(f, c->current);
+}
+
+/* What is too old is given up: dropped if nobody ever saw it, else unknown, and the
+ * owner is told not to wait for it. */
+static void flow_expire(struct hr_sdk_core *c, struct flow *f, uint64_t now_us)
+{
+	while (f->first != NULL &&
+	       since(now_us, f->first->opened_us) >= c->conf.ttl_us) {
+		struct batch *b = f->first;
+
+		tell_batch(c, b,
+			   b->sequence != 0 ? HEADRACE_UNKNOWN : HEADRACE_DROPPED);
+		if (c->calls.gone != NULL)
+			c->calls.gone(c->calls.arg, b);
+		flow_pop(c, f);
+	}
+}
+
+/* Everything of the flow's stream becomes unknown: nobody will ever say. */
+static void flow_abandon(struct hr_sdk_core *c, struct flow *f)
+{
+	while (is_bound_here(f, f->first)) {
+		tell_batch(c, f->first, HEADRACE_UNKNOWN);
+		if (c->calls.gone != NULL)
+			c->calls.gone(c->calls.arg, f->first);
+		flow_pop(c, f);
+	}
+	if (f->stream == c->current)
+		stream_retire(c);
+	flow_leave(f);
+}
+
+/* The highest sequence that may leave now. The one behind the floor always may. */
+static uint64_t flow_limit(const struct flow *f)
+{
+	const uint64_t base = flow_base(f);
+	const uint64_t window = base + f->window;
+
+	return max_of(base + 1, f->limit < window ? f->limit : window);
+}
+
+/* Bind what may leave to sequences of the current stream, and record it. */
+static bool flow_bind(struct hr_sdk_core *c, struct flow *f)
+{
+	bool bound = false;
+
+	while (f->unbound != NULL && f->stream != NULL && f->stream == c->current &&
+	       f->next_sequence <= flow_limit(f)) {
+		struct batch *b = f->unbound;
+
+		b->stream = f->stream;
+		b->sequence = f->next_sequence;
+		b->n_sent = b->attempt = 0;
+		if (c->calls.record != NULL && !c->calls.record(c->calls.arg, b)) {
+			b->stream = NULL;
+			b->sequence = 0;
+			break;
+		}
+		if (f->unrecorded == b)
+			f->unrecorded = b->next;
+		b->stream->n_users++;
+		f->next_sequence++;
+		f->unbound = b->next;
+		bound = true;
+	}
+	while (c->calls.record != NULL && f->unrecorded != NULL &&
+	       c->calls.record(c->calls.arg, f->unrecorded))
+		f->unrecorded = f->unrecorded->next;
+	return bound;
+}
+
+/* ---- the core: messages ---- */
+
+/* A whole message around a payload that is already at p + 80. */
+struct message {
+	uint8_t kind;
+	const uint8_t *key;
+	uint64_t birth, random, sequence;
+	uint32_t shard, attempt;
+	uint64_t sent_us, token;
+	uint32_t payload_bytes;
+};
+
+static uint32_t message_write(const struct hr_sdk_core *c, uint8_t *p,
+			      const struct message *m)
+{
+	const uint32_t end = HEADRACE_HEADER_BYTES + m->payload_bytes;
+
+	memset(p, 0, HEADRACE_HEADER_BYTES);
+	memcpy(p, "HRB", 3);
+	p[3] = WIRE_VERSION;
+	p[4] = m->kind;
+	p[5] = TO_APPLIANCE;
+	p[6] = SUITE_SIPHASH;
+	store16(p + 10, (uint16_t)m->shard);
+	store16(p + 12, (uint16_t)c->n_shards);
+	store32(p + 16, c->generation);
+	store32(p + 20, c->conf.key_id);
+	store64(p + 24, m->birth);
+	store64(p + 32, m->random);
+	store64(p + 40, m->sequence);
+	store32(p + 48, m->attempt);
+	store64(p + 56, m->sent_us);
+	store64(p + 64, m->token);
+	store16(p + 72, (uint16_t)m->payload_bytes);
+	memset(p + HEADRACE_HEADER_BYTES, 0, m->payload_bytes);
+	siphash128(m->key, p, end, p + end);
+	return end + HEADRACE_TAG_BYTES;
+}
+
+/* HELLO and PROBE carry our own clock, which comes back unchanged: it must stay on
+ * one scale, whatever is learned meanwhile. */
+static bool message_send(struct hr_sdk_core *c, uint32_t target, struct message *m)
+{
+	uint8_t *p = c->messages[c->message_no++ % 64];
+
+	m->token = c->targets[target].token;
+	return c->calls.send(c->calls.arg, target, p, message_write(c, p, m));
+}
+
+static bool flow_ask(struct hr_sdk_core *c, uint32_t shard, uint8_t kind,
+		     uint64_t now_us)
+{
+	struct flow *f = &c->flows[shard];
+	struct message m;
+
+	memset(&m, 0, sizeof(m));
+	m.kind = kind;
+	m.key = f->stream->key;
+	m.birth = f->stream->birth;
+	m.random = f->stream->random;
+	m.shard = shard;
+	m.attempt = f->attempt++;
+	m.sent_us = now_us + c->wall_offset_us;
+	m.sequence = kind == KIND_PROBE ? f->highest_sent : decided_floor(f);
+	m.payload_bytes = kind == KIND_PROBE ? PROBE_BYTES : SKIP_BYTES;
+	if (!message_send(c, f->target, &m)) {
+		c->is_blocked = true;
+		return false;
+	}
+	c->counts[kind == KIND_PROBE ? SENT_PROBES : SENT_SKIPS]++;
+	return true;
+}
+
+static void hello_send(struct hr_sdk_core *c, uint64_t now_us)
+{
+	struct hello *o = &c->hello;
+	uint8_t key[HEADRACE_KEY_BYTES];
+	struct message m;
+
+	if (!o->is_out) {
+		o->random = c->calls.random(c->calls.arg);
+		o->first_us = now_us;
+		o->n_sent = o->attempt = 0;
+		o->is_out = true;
+	}
+	memset(&m, 0, sizeof(m));
+	headrace_stream_key(c->conf.write_key, 0, o->random, key);
+	m.kind = KIND_HELLO;
+	m.key = key;
+	m.random = o->random;
+	m.attempt = o->attempt++;
+	m.sent_us = now_us + c->wall_offset_us;
+	m.payload_bytes = HELLO_BYTES;
+	if (!message_send(c, o->target, &m)) {
+		c->is_blocked = true;
+		return;
+	}
+	c->counts[SENT_HELLOS]++;
+	o->due_us =
+		now_us + jittered(c, doubled(PROBE_LEAST_US, o->n_sent, PROBE_MOST_US));
+	if (++o->n_sent >= 2)
+		o->target = (o->target + 1) % c->conf.n_targets;
+}
+
+static bool batch_send(struct hr_sdk_core *c, struct flow *f, struct batch *b,
+		       uint64_t now_us)
+{
+	struct headrace_datagram d;
+
+	memset(&d, 0, sizeof(d));
+	memcpy(d.stream_key, b->stream->key, sizeof(d.stream_key));
+	d.key_id = c->conf.key_id;
+	d.generation = b->stream->generation;
+	d.birth = b->stream->birth;
+	d.random = b->stream->random;
+	d.sequence = b->sequence;
+	d.shard = (uint16_t)b->shard;
+	d.n_shards = (uint16_t)b->stream->n_shards;
+	d.attempt = b->attempt;
+	d.client_drops = stream_drops(c, b->stream);
+	d.sent_us = server_time(c, now_us);
+	d.token = c->targets[f->target].token;
+	b->datagram_bytes = (uint32_t)headrace_encoder_finish(&b->encoder, &d);
+	if (!c->calls.send(c->calls.arg, f->target, b->buffer, b->datagram_bytes)) {
+		c->is_blocked = true;
+		return false;
+	}
+	if (b->stream == c->current)
+		c->drops_told = c->drops;
+	if (b->n_sent == 0)
+		c->counts[SENT_EVENTS] += b->encoder.n_events;
+	c->counts[b->n_sent == 0 ? SENT_DATAGRAMS : RESENT_DATAGRAMS]++;
+	c->counts[SENT_BYTES] += b->datagram_bytes;
+	b->attempt++;
+	b->n_sent++;
+	b->sent_us = now_us;
+	f->highest_sent = max_of(f->highest_sent, b->sequence);
+	return true;
+}
+
+/* ---- the core: sending ---- */
+
+static uint64_t flow_rto(const struct flow *f)
+{
+	const uint64_t us = f->rtt_us + 4 * f->rtt_var_us;
+
+	return f->rtt_us == 0 ? RTO_FIRST_US : max_of(us, RTO_LEAST_US);
+}
+
+static void flow_arm(struct hr_sdk_core *c, struct flow *f, uint64_t now_us)
+{
+	f->timer_us = flow_has_sent(f)
+			      ? now_us + jittered(c, doubled(flow_rto(f), f->backoff,
+							     RTO_MOST_US))
+			      : NEVER;
+}
+
+/* The owner has it, though not in the log yet. */
+static bool is_held(const struct flow *f, uint64_t sequence)
+{
+	const uint64_t i = sequence - f->parked_floor - 1;
+
+	return sequence <= f->received ||
+	       (sequence > f->parked_floor && i < AHEAD_MAX && (f->parked >> i & 1));
+}
+
+/* Again, up to n of those the owner can use, verbatim but for attempt, time and
+ * token. When nothing moves for long even what it said to hold: it may have
+ * restarted unnoticed. */
+static void flow_resend(struct hr_sdk_core *c, struct flow *f, uint32_t n,
+			uint64_t older_than_us, uint64_t below, uint64_t now_us)
+{
+	const bool all = f->backoff >= 3;
+	struct batch *b = f->first;
+
+	for (uint32_t i = 0; i < AHEAD_MAX && n > 0 && is_bound_here(f, b) &&
+			     b->n_sent > 0 && b->sequence < below;
+	     b = b->next) {
+		i += all || b->sequence > f->received;
+		if ((!all && is_held(f, b->sequence)) || b->sent_us > older_than_us)
+			continue;
+		if (!batch_send(c, f, b, now_us))
+			return;
+		n--;
+	}
+}
+
+static void flow_next_target(struct hr_sdk_core *c, struct flow *f)
+{
+	const uint32_t shard = (uint32_t)(f - c->flows);
+
+	if (f->target >= c->conf.n_targets) /* one that NOT_OWNER named */
+		f->target = shard % c->conf.n_targets;
+	else
+		f->target = (f->target + 1) % c->conf.n_targets;
+	f->wants_probe = true;
+	c->counts[FAILOVERS] += c->conf.n_targets > 1;
+}
+
+/* Without a token that is still good nothing but PROBE is heard. */
+static bool target_is_open(const struct hr_sdk_core *c, uint32_t target,
+			   uint64_t now_us)
+{
+	const struct core_target *t = &c->targets[target];
+
+	return t->token_us != 0 && now_us - t->token_us < c->token_life_us;
+}
+
+static bool target_is_stale(const struct hr_sdk_core *c, uint32_t target,
+			    uint64_t now_us)
+{
+	const struct core_target *t = &c->targets[target];
+
+	return t->token_us == 0 || now_us - t->token_us >= c->token_life_us / 2;
+}
+
+static bool probe_is_due(const struct hr_sdk_core *c, const struct flow *f,
+			 uint64_t now_us)
+{
+	return f->wants_probe || f->silent >= 2 ||
+	       target_is_stale(c, f->target, now_us) || f->limit <= flow_base(f);
+}
+
+static void flow_probe(struct hr_sdk_core *c, uint32_t shard, uint64_t now_us)
+{
+	struct flow *f = &c->flows[shard];
+
+	if (!probe_is_due(c, f, now_us)) {
+		f->n_probes = 0;
+		f->probe_us = 0;
+		return;
+	}
+	if (f->probe_us == 0 && !f->wants_probe && f->silent < 2) /* credit 0 */
+		f->probe_us = now_us + jittered(c, PROBE_LEAST_US);
+	if (now_us < f->probe_us)
+		return;
+	/* Each of those before this one got no answer, or credit 0 as one. */
+	if (f->silent >= SILENT_PROBES)
+		flow_next_target(c, f);
+	if (!flow_ask(c, shard, KIND_PROBE, now_us))
+		return;
+	f->silent++;
+	f->probe_us = now_us + jittered(c, doubled(PROBE_LEAST_US, f->n_probes++,
+						   PROBE_MOST_US));
+}
+
+static void flow_skip(struct hr_sdk_core *c, uint32_t shard, uint64_t now_us)
+{
+	struct flow *f = &c->flows[shard];
+
+	if (!skip_is_due(f)) {
+		f->skip_us = NEVER;
+		return;
+	}
+	if (f->skip_us != NEVER && now_us < f->skip_us)
+		return;
+	if (f->skip_us != NEVER) {
+		f->silent++;
+		f->backoff++;
+	}
+	if (flow_ask(c, shard, KIND_SKIP, now_us))
+		f->skip_us = now_us +
+			     jittered(c, doubled(flow_rto(f), f->backoff, RTO_MOST_US));
+}
+
+static void flow_time_out(struct hr_sdk_core *c, struct flow *f, uint64_t now_us)
+{
+	static const uint32_t bursts[] = { 16, 8, 2 };
+
+	f->window = f->window / 2 > WINDOW_LEAST ? f->window / 2 : WINDOW_LEAST;
+	flow_resend(c, f, f->backoff < 3 ? bursts[f->backoff] : 1, now_us, NEVER,
+		    now_us);
+	if (c->is_blocked)
+		return;
+	f->backoff++;
+	f->silent++;
+	flow_arm(c, f, now_us);
+}
+
+static void flow_send_new(struct hr_sdk_core *c, struct flow *f, uint64_t now_us)
+{
+	const uint64_t limit = flow_limit(f);
+
+	while (is_bound_here(f, f->unsent) && f->unsent->sequence <= limit) {
+		if (!batch_send(c, f, f->unsent, now_us))
+			return;
+		f->unsent = f->unsent->next;
+		if (f->timer_us == NEVER)
+			flow_arm(c, f, now_us);
+	}
+}
+
+static void flow_run(struct hr_sdk_core *c, uint32_t shard, bool may_send_new,
+		     uint64_t now_us)
+{
+	struct flow *f = &c->flows[shard];
+
+	if (f->stream == NULL || (f->first == NULL && !skip_is_due(f)) ||
+	    now_us < f->paused_us)
+		return;
+	flow_probe(c, shard, now_us);
+	if (f->wants_probe || !target_is_open(c, f->target, now_us) || c->is_blocked)
+		return;
+	flow_skip(c, shard, now_us);
+	if (now_us >= f->timer_us && !c->is_blocked)
+		flow_time_out(c, f, now_us);
+	if (may_send_new && !c->is_blocked)
+		flow_send_new(c, f, now_us);
+}
+
+static uint64_t flow_due(const struct hr_sdk_core *c, const struct flow *f,
+			 uint64_t now_us)
+{
+	uint64_t due = NEVER;
+
+	if (f->first != NULL)
+		due = f->first->opened_us + c->conf.ttl_us;
+	if (f->stream == NULL || (f->first == NULL && !skip_is_due(f)))
+		return due;
+	if (now_us < f->paused_us)
+		return f->paused_us < due ? f->paused_us : due;
+	if (probe_is_due(c, f, now_us) && f->probe_us < due)
+		due = f->probe_us;
+	if (f->wants_probe || !target_is_open(c, f->target, now_us))
+		return due;
+	if (f->timer_us < due)
+		due = f->timer_us;
+	return skip_is_due(f) && f->skip_us < due ? f->skip_us : due;
+}
+
+/* A new stream is asked for a little before the old one's age is over, so that
+ * nothing has to wait for it. */
+static void core_renew(struct hr_sdk_core *c, uint64_t now_us)
+{
+	const struct stream *s = c->current;
+	bool waits = false;
+
+	if (s != NULL) {
+		const uint64_t age_us = since(now_us, s->begun_us);
+
+		if (age_us >= c->max_age_us)
+			stream_retire(c);
+		else if (age_us >= c->max_age_us - c->max_age_us / 10 &&
+			 c->took_since_birth)
+			c->hello.is_wanted = true;
+	}
+	for (uint32_t i = 0; i < c->n_shards && !waits; i++)
+		waits = c->flows[i].unbound != NULL;
+	/* An idle sender asks once, for the clock, and then when it has something. */
+	if (c->current == NULL && c->has_clock && !waits && !c->hello.is_out)
+		c->hello.is_wanted = false;
+	else if (c->current == NULL && waits)
+		c->hello.is_wanted = true;
+	if (c->hello.is_wanted && (!c->hello.is_out || now_us >= c->hello.due_us))
+		hello_send(c, now_us);
+}
+
+/*
+ * Do everything that is due. Returns when to run again, at the latest; NEVER:
+ * when something comes.
+ */
+static uint64_t core_run(struct hr_sdk_core *c, uint64_t now_us)
+{
+	uint64_t due = NEVER;
+	bool may_send_new = true;
+
+	c->is_blocked = false;
+	core_renew(c, now_us);
+	for (uint32_t i = 0; i < c->n_shards; i++) {
+		struct flow *f = &c->flows[i];
+
+		flow_expire(c, f, now_us);
+		flow_choose_stream(c, f, now_us);
+		(void)flow_bind(c, f);
+	}
+	/* What is bound must be on the disk before anybody sees it. */
+	if (c->calls.sync != NULL)
+		may_send_new = c->calls.sync(c->calls.arg);
+	for (uint32_t i = 0; i < c->n_shards && !c->is_blocked; i++)
+		flow_run(c, i, may_send_new, now_us);
+	if (c->is_blocked)
+		return now_us + 1000;
+	if (c->hello.is_wanted)
+		due = c->hello.due_us;
+	for (uint32_t i = 0; i < c->n_shards; i++) {
+		const uint64_t flow_us = flow_due(c, &c->flows[i], now_us);
+
+		due = flow_us < due ? flow_us : due;
+	}
+	if (!may_send_new && due > now_us + SECOND)
+		due = now_us + SECOND;
+	return max_of(due, now_us + 1);
+}
+
+/* ---- the core: other shards than thought ---- */
+
+static int append_raw(struct headrace_encoder *e, const uint8_t *p, size_t n)
+{
+	const int r = room_for(e, n);
+
+	if (r != HEADRACE_OK)
+		return r;
+	memcpy(e->buffer + e->end, p, n);
+	e->end += (uint32_t)n;
+	e->n_events++;
+	return r;
+}
+
+/* One event of `from` into the last batch of the shard it belongs to. */
+static void move_event(struct hr_sdk_core *c, const struct batch *from,
+		       const struct event_walk *w)
+{
+	const uint32_t shard = headrace_shard(w->user, w->user_bytes, c->n_shards);
+	struct flow *f = &c->flows[shard];
+	struct batch *b = f->unbound != NULL ? f->last : NULL;
+	int r = b == NULL ? HEADRACE_BATCH_FULL
+			  : append_raw(&b->encoder, w->event, w->event_bytes);
+
+	if (r == HEADRACE_BATCH_FULL && (b = c->calls.take(c->calls.arg)) != NULL) {
+		(void)headrace_encoder_init(&b->encoder, from->encoder.codec, b->buffer,
+					    c->datagram_bytes);
+		b->opened_us = from->opened_us;
+		b->serial = from->serial;
+		b->sequence = b->record_no = 0;
+		b->stream = NULL;
+		b->shard = shard;
+		b->n_shards = c->n_shards;
+		r = append_raw(&b->encoder, w->event, w->event_bytes);
+		if (r == HEADRACE_OK)
+			flow_push(f, b);
+		else
+			c->calls.give_back(c->calls.arg, b);
+	}
+	if (r == HEADRACE_OK)
+		return;
+	c->counts[DROPPED_EVENTS]++;
+	c->drops++;
+	if (is_asked(c, HEADRACE_DROPPED))
+		tell_event(c, from, 0, w, HEADRACE_DROPPED);
+}
+
+/* Spread a batch, which nobody may have taken, over the shards as they are now. */
+static void move_batch(struct hr_sdk_core *c, struct batch *b)
+{
+	struct event_walk w =
+		walk_begin(b->encoder.codec, b->buffer + HEADRACE_HEADER_BYTES,
+			   b->buffer + b->encoder.end);
+
+	stream_put(b->stream);
+	b->stream = NULL;
+	b->sequence = 0;
+	while (walk_next(&w))
+		move_event(c, b, &w);
+	c->calls.give_back(c->calls.arg, b);
+}
+
+/* What was sent for other shards than the data set has was refused by everybody,
+ * so it may be sent again; unless an owner has answered for them, or an earlier
+ * process sent it: then nobody knows. */
+static bool is_movable(const struct hr_sdk_core *c, const struct batch *b)
+{
+	return b->sequence == 0 || (!b->stream->is_restored && !c->is_confirmed);
+}
+
+static bool fits(const struct hr_sdk_core *c, const struct batch *b)
+{
+	return b->n_shards == c->n_shards &&
+	       b->encoder.end + HEADRACE_TAG_BYTES <= c->datagram_bytes;
+}
+
+/* False: no memory; all stays as it was, and the next answer tries again. */
+static bool core_reshape(struct hr_sdk_core *c, uint32_t n_shards, uint32_t generation)
+{
+	struct flow *old = c->flows;
+	const uint32_t n_old = c->n_shards;
+	struct flow *flows = flows_new(n_shards, c->conf.n_targets);
+
+	if (flows == NULL)
+		return false;
+	stream_retire(c);
+	c->flows = flows;
+	c->n_shards = n_shards;
+	c->generation = generation;
+	for (uint32_t i = 0; i < n_old; i++) {
+		struct flow *f = &old[i];
+
+		while (f->first != NULL) {
+			struct batch *b = f->first;
+
+			f->first = b->next;
+			if (is_movable(c, b)) {
+				move_batch(c, b);
+				continue;
+			}
+			tell_batch(c, b, HEADRACE_UNKNOWN);
+			stream_put(b->stream);
+			c->calls.give_back(c->calls.arg, b);
+		}
+		stream_put(f->stream);
+	}
+	flows_free(old);
+	c->is_confirmed = false;
+	c->calls.reshaped(c->calls.arg);
+	return true;
+}
+
+/* Smaller datagrams than thought: what has no sequence yet is packed anew. */
+static void core_shrink(struct hr_sdk_core *c, uint32_t datagram_bytes)
+{
+	c->datagram_bytes = datagram_bytes;
+	for (uint32_t i = 0; i < c->n_shards; i++) {
+		struct flow *f = &c->flows[i];
+		struct batch *b = f->unbound, *next, **end = &f->first;
+
+		if (b == NULL)
+			continue;
+		f->last = NULL;
+		while (*end != b) {
+			f->last = *end;
+			end = &(*end)->next;
+		}
+		*end = NULL;
+		if (f->unsent != NULL && f->unsent->sequence == 0)
+			f->unsent = NULL;
+		if (f->unrecorded != NULL && f->unrecorded->sequence == 0)
+			f->unrecorded = NULL;
+		f->unbound = NULL;
+		for (; b != NULL; b = next) {
+			next = b->next;
+			f->n_batches--;
+			if (fits(c, b))
+				flow_push(f, b);
+			else
+				move_batch(c, b);
+		}
+	}
+	c->calls.reshaped(c->calls.arg);
+}
+
+/* A sealed batch without a sequence, from now on the core's. */
+static void core_take(struct hr_sdk_core *c, struct batch *b)
+{
+	c->took_since_birth = true;
+	if (fits(c, b))
+		flow_push(&c->flows[b->shard], b);
+	else
+		move_batch(c, b);
+}
+
+/* A batch of an earlier process: bound if it has a sequence, and then for ever. */
+static __attribute__((unused)) void core_restore(struct hr_sdk_core *c, struct batch *b)
+{
+	struct flow *f;
+
+	if (b->sequence == 0) {
+		core_take(c, b);
+		return;
+	}
+	if (b->n_shards != c->n_shards) {
+		tell_batch(c, b, HEADRACE_UNKNOWN);
+		stream_put(b->stream);
+		c->calls.give_back(c->calls.arg, b);
+		return;
+	}
+	f = &c->flows[b->shard];
+	b->n_sent = 0;
+	b->attempt = (uint32_t)c->calls.random(c->calls.arg) | 1u << 31;
+	flow_push(f, b);
+}
+
+/* ---- the core: answers ---- */
+
+struct answer {
+	uint8_t kind;
+	uint32_t shard, n_shards, generation, attempt;
+	uint64_t birth, random, sequence, sent_us, token;
+	const uint8_t *payload;
+	uint32_t payload_bytes;
+};
+
+static bool answer_read(const struct hr_sdk_core *c, const uint8_t *p, size_t n,
+			struct answer *a)
+{
+	if (n < HEADRACE_HEADER_BYTES + HEADRACE_TAG_BYTES ||
+	    n > HEADRACE_DATAGRAM_MAX || memcmp(p, "HRB", 3) != 0 ||
+	    p[3] != WIRE_VERSION || p[5] != FROM_APPLIANCE || p[6] != SUITE_SIPHASH ||
+	    p[7] != 0 || load16(p + 8) != 0 || load16(p + 14) != 0 ||
+	    load32(p + 20) != c->conf.key_id ||
+	    load16(p + 72) != n - HEADRACE_HEADER_BYTES - HEADRACE_TAG_BYTES)
+		return false;
+	a->kind = p[4];
+	a->shard = load16(p + 10);
+	a->n_shards = load16(p + 12);
+	a->generation = load32(p + 16);
+	a->birth = load64(p + 24);
+	a->random = load64(p + 32);
+	a->sequence = load64(p + 40);
+	a->attempt = load32(p + 48);
+	a->sent_us = load64(p + 56);
+	a->token = load64(p + 64);
+	a->payload = p + HEADRACE_HEADER_BYTES;
+	a->payload_bytes = load16(p + 72);
+	return true;
+}
+
+/* In constant time: an answer is the only thing that can free events. */
+static bool tag_is_right(const uint8_t key[HEADRACE_KEY_BYTES], const uint8_t *p,
+			 size_t n)
+{
+	uint8_t tag[HEADRACE_TAG_BYTES];
+	uint8_t difference = 0;
+
+	siphash128(key, p, n - HEADRACE_TAG_BYTES, tag);
+	for (int i = 0; i < HEADRACE_TAG_BYTES; i++)
+		difference |= (uint8_t)(tag[i] ^ p[n - HEADRACE_TAG_BYTES + (size_t)i]);
+	return difference == 0;
+}
+
+/* Server time was told, between asked_us and now. The tighter of what is known
+ * stays; what is known loosens by 100 ppm, more than a quartz drifts. */
+static void clock_learn(struct hr_sdk_core *c, uint64_t server_us, uint64_t asked_us,
+			uint64_t now_us)
+{
+	const uint64_t error_us = (now_us - asked_us) / 2;
+	const uint64_t known_us = c->clock_error_us + (now_us - c->clock_at_us) / 10000;
+
+	if (c->has_clock && error_us > known_us)
+		return;
+	c->has_clock = true;
+	c->clock_offset_us = server_us + error_us - now_us;
+	c->clock_error_us = error_us;
+	c->clock_at_us = now_us;
+}
+
+static void target_learn(struct hr_sdk_core *c, uint32_t target, uint64_t token,
+			 uint64_t now_us)
+{
+	c->targets[target].token = token;
+	c->targets[target].token_us = max_of(now_us, 1);
+}
+
+/* It answers, and has given its token: no need for each shard to ask. */
+static void target_opened(struct hr_sdk_core *c, uint32_t target)
+{
+	for (uint32_t i = 0; i < c->n_shards; i++)
+		if (c->flows[i].target == target && c->flows[i].hops == 0)
+			c->flows[i].wants_probe = false;
+}
+
+/* The send time of ours that an answer repeats, as core time; NEVER: not ours. */
+static uint64_t asked_at(const struct hr_sdk_core *c, uint64_t wire_us, uint64_t now_us)
+{
+	const uint64_t us = wire_us - c->wall_offset_us;
+
+	return us <= now_us ? us : NEVER;
+}
+
+/* What the data set is, as an answer says. True: it was thought otherwise. */
+static bool shape_differs(struct hr_sdk_core *c, const struct answer *a)
+{
+	return a->n_shards != 0 && a->generation != 0 &&
+	       (a->n_shards != c->n_shards || a->generation != c->generation);
+}
+
+static bool take_challenge(struct hr_sdk_core *c, uint32_t target,
+			   const struct answer *a, uint64_t now_us)
+{
+	const uint64_t server_us = load64(a->payload);
+	const uint64_t asked_us = asked_at(c, load64(a->payload + 8), now_us);
+	const uint64_t max_age_us = load64(a->payload + 16);
+	const uint32_t good_ms = load32(a->payload + 24);
+	const uint32_t largest = load16(a->payload + 28);
+	struct stream *s;
+
+	if (asked_us == NEVER || asked_us < c->hello.first_us || server_us == 0 ||
+	    server_us > BIRTH_MASK)
+		return false;
+	clock_learn(c, server_us, asked_us, now_us);
+	target_learn(c, target, a->token, now_us);
+	if (good_ms > 0)
+		c->token_life_us = (uint64_t)good_ms * 1000;
+	if (max_age_us > 0 && max_age_us < c->conf.max_age_us)
+		c->max_age_us = max_age_us;
+	else
+		c->max_age_us = c->conf.max_age_us;
+	if (shape_differs(c, a) && !core_reshape(c, a->n_shards, a->generation))
+		return false;
+	if (largest >= HEADRACE_DATAGRAM_MIN && largest < c->datagram_bytes)
+		core_shrink(c, largest);
+	target_opened(c, target);
+	stream_retire(c);
+	c->hello.is_wanted = c->hello.is_out = false;
+	s = stream_new(c, server_us | (c->calls.record != NULL ? CLASS_DISK : 0),
+		       a->random);
+	if (s == NULL) { /* dozens of streams still drain: ask again later */
+		c->hello.is_wanted = true;
+		c->hello.due_us = now_us + SECOND;
+		c->hello.is_out = true;
+		return true;
+	}
+	s->begun_us = asked_us;
+	s->n_users = 1;
+	s->drops_before = c->drops_told;
+	c->current = s;
+	c->took_since_birth = false;
+	c->counts[STREAMS]++;
+	return true;
+}
+
+/* An answer of the shard's owner, or of who was it. False: a former one. */
+static bool take_incarnation(struct flow *f, uint64_t incarnation, uint64_t now_us)
+{
+	if (incarnation < f->incarnation)
+		return false;
+	if (incarnation > f->incarnation) {
+		/* Whatever the former owner only held is gone. */
+		f->received = 0;
+		f->parked = 0;
+		f->answer_us = 0;
+		f->backoff = 0;
+		f->limit = f->floor + FIRST_CREDIT;
+		if (f->timer_us != NEVER)
+			f->timer_us = now_us;
+	}
+	f->incarnation = incarnation;
+	return true;
+}
+
+static void rtt_learn(struct flow *f, uint64_t us)
+{
+	const uint64_t off = us > f->rtt_us ? us - f->rtt_us : f->rtt_us - us;
+
+	if (f->rtt_us == 0) {
+		f->rtt_us = max_of(us, 1);
+		f->rtt_var_us = us / 2;
+		return;
+	}
+	f->rtt_var_us = (3 * f->rtt_var_us + off) / 4;
+	f->rtt_us = max_of((7 * f->rtt_us + us) / 8, 1);
+}
+
+/* Returns how many datagrams became free. */
+static uint64_t flow_commit(struct hr_sdk_core *c, struct flow *f, uint64_t floor,
+			    uint64_t now_us)
+{
+	uint64_t n = 0, rtt_us = NEVER;
+
+	for (; is_bound_here(f, f->first) && f->first->sequence <= floor; n++) {
+		struct batch *b = f->first;
+
+		f->committed[b->sequence % COMMITTED_KEPT] =
+			(uint16_t)b->encoder.n_events;
+		rtt_us = b->n_sent == 1 ? now_us - b->sent_us : NEVER;
+		tell_batch(c, b, HEADRACE_COMMITTED);
+		flow_pop(c, f);
+	}
+	if (rtt_us != NEVER)
+		rtt_learn(f, rtt_us);
+	if (n > 0 && c->calls.done != NULL)
+		c->calls.done(c->calls.arg, f->stream, (uint32_t)(f - c->flows), floor);
+	f->floor = floor;
+	return n;
+}
+
+/* Under a higher incarnation the floor went back: the log lost its end. */
+static void flow_lose(struct hr_sdk_core *c, struct flow *f, uint64_t floor)
+{
+	tell_lost(c, (uint32_t)(f - c->flows), floor + 1, f->floor);
+	f->floor = floor;
+	f->skip_us = NEVER; /* at once */
+}
+
+/* Holes below something parked that are older than a round trip. */
+static void flow_fill_holes(struct hr_sdk_core *c, struct flow *f, uint64_t now_us)
+{
+	uint64_t wait_us = f->rtt_us / 2;
+	uint64_t top;
+
+	if (f->parked == 0 || f->parked_floor != flow_base(f))
+		return;
+	wait_us = wait_us < 2000 ? 2000 : wait_us > 100000 ? 100000 : wait_us;
+	top = f->parked_floor + 64 - (uint64_t)__builtin_clzll(f->parked);
+	flow_resend(c, f, 16, now_us - wait_us, top, now_us);
+}
+
+/* Something under way is neither in order there nor parked. */
+static bool flow_has_unheld(const struct flow *f)
+{
+	for (const struct batch *b = f->first; is_bound_here(f, b) && b->n_sent > 0;
+	     b = b->next)
+		if (!is_held(f, b->sequence))
+			return true;
+	return false;
+}
+
+static bool take_ack(struct hr_sdk_core *c, uint32_t target, struct flow *f,
+		     const struct answer *a, uint64_t now_us)
+{
+	const uint64_t incarnation = load64(a->payload);
+	const uint64_t parked = load64(a->payload + 8);
+	const uint64_t credit = load16(a->payload + 16);
+	const uint8_t meaning = a->payload[20];
+	const bool was_silent = f->silent >= 2;
+	uint64_t floor = a->sequence, progress = 0;
+
+	if ((meaning != RECEIVED && meaning != COMMITTED) ||
+	    incarnation < f->incarnation)
+		return false;
+	if (floor > f->next_sequence - 1) { /* more than there is */
+		if (!f->stream->is_restored)
+			return false;
+		floor = f->next_sequence - 1; /* the end of the old queue was torn */
+	}
+	/* A floor that goes back is an ACK overtaken by a newer one, unless another
+	 * owner says so. */
+	if (floor < f->floor && incarnation == f->floor_incarnation)
+		return false;
+	if (floor < f->floor)
+		flow_lose(c, f, floor);
+	f->floor_incarnation = incarnation;
+	(void)take_incarnation(f, incarnation, now_us);
+
+	c->is_confirmed = true;
+	if (meaning == COMMITTED && floor > f->floor)
+		progress = max_of(flow_commit(c, f, floor, now_us), 1);
+	if (floor > f->received) {
+		progress += floor > flow_base(f);
+		f->received = floor;
+	}
+	if (a->sent_us >= f->answer_us) {
+		progress += (parked & ~f->parked) != 0;
+		f->answer_us = a->sent_us;
+		f->parked = parked;
+		f->parked_floor = floor;
+		f->limit = floor + credit;
+	}
+	if (f->target != target && (was_silent || f->wants_probe))
+		f->target = target;
+	if (f->target == target)
+		f->wants_probe = false;
+	f->silent = f->hops = 0;
+	if (progress > 0) {
+		f->window = (uint32_t)(f->window + progress < WINDOW_MOST
+					       ? f->window + progress
+					       : WINDOW_MOST);
+		f->backoff = 0;
+		flow_arm(c, f, now_us);
+	}
+	if (was_silent && f->timer_us != NEVER && flow_has_unheld(f)) {
+		f->backoff = 0;
+		f->timer_us = now_us;
+	}
+	flow_fill_holes(c, f, now_us);
+	return true;
+}
+
+static bool take_probe_answer(struct hr_sdk_core *c, uint32_t target, struct flow *f,
+			      const struct answer *a, uint64_t now_us)
+{
+	const uint64_t asked_us = asked_at(c, load64(a->payload + 32), now_us);
+
+	/* A replayed one tells an old time and perhaps an old token. It is caught by
+	 * its age: what is worth anything comes within one probe's patience. */
+	if (asked_us == NEVER || now_us - asked_us > PROBE_MOST_US * 5 / 4 ||
+	    load64(a->payload) < f->incarnation)
+		return false;
+	clock_learn(c, load64(a->payload + 24), asked_us, now_us);
+	target_learn(c, target, a->token, now_us);
+	if (f->target == target)
+		f->wants_probe = false;
+	return take_ack(c, target, f, a, now_us);
+}
+
+static bool take_not_owner(struct hr_sdk_core *c, uint32_t target, struct flow *f,
+			   const struct answer *a, uint64_t now_us)
+{
+	const struct headrace_slice addresses = { (const char *)a->payload + 16,
+						  a->payload[8] };
+	int found = -1;
+
+	if (addresses.n > OWNER_ADDRESSES_MAX || addresses.n + 16 > a->payload_bytes ||
+	    f->target != target || !take_incarnation(f, load64(a->payload), now_us))
+		return false;
+	if (shape_differs(c, a)) {
+		(void)core_reshape(c, a->n_shards, a->generation);
+		return true;
+	}
+	if (addresses.n > 0)
+		found = c->calls.find_target(c->calls.arg, addresses, a->shard);
+	if (found >= 0 && (uint32_t)found != target) {
+		f->target = (uint32_t)found;
+		c->counts[FAILOVERS]++;
+	} else {
+		flow_next_target(c, f);
+	}
+	/* The first time at once; who is sent to and fro slows down. */
+	f->wants_probe = true;
+	f->silent = 0;
+	f->n_probes = f->hops;
+	f->probe_us = f->hops++ == 0
+			      ? 0
+			      : now_us + jittered(c, doubled(PROBE_LEAST_US / 4,
+							     f->hops, PROBE_MOST_US));
+	return true;
+}
+
+static bool take_busy(struct hr_sdk_core *c, struct flow *f, const struct answer *a,
+		      uint64_t now_us)
+{
+	const uint64_t wait_ms = load32(a->payload + 8);
+
+	if (!take_incarnation(f, load64(a->payload), now_us))
+		return false;
+	f->silent = f->hops = 0;
+	f->paused_us = now_us + jittered(c, wait_ms < 60000 ? wait_ms * 1000 + 1000
+							    : 60 * SECOND);
+	if (f->timer_us != NEVER && f->timer_us < f->paused_us)
+		f->timer_us = f->paused_us;
+	return true;
+}
+
+static bool take_expired(struct hr_sdk_core *c, struct flow *f, const struct answer *a,
+			 uint64_t now_us)
+{
+	if ((a->birth & BIRTH_MASK) >= load64(a->payload + 16) ||
+	    !take_incarnation(f, load64(a->payload), now_us))
+		return false;
+	flow_abandon(c, f);
+	return true;
+}
+
+static bool take_wrong_shard(struct hr_sdk_core *c, const struct answer *a)
+{
+	return shape_differs(c, a) && core_reshape(c, a->n_shards, a->generation);
+}
+
+/* Payloads as docs/wire-format.md says: at least, at most. */
+static const struct {
+	uint32_t least, most;
+} payloads[] = {
+	[KIND_CHALLENGE] = { 32, 32 },    [KIND_ACK] = { 24, 24 },
+	[KIND_PROBE_ANSWER] = { 40, 40 }, [KIND_NOT_OWNER] = { 16, 144 },
+	[KIND_BUSY] = { 16, 16 },         [KIND_EXPIRED] = { 24, 24 },
+	[KIND_WRONG_SHARD] = { 0, 0 },
+};
+
+static bool answer_take(struct hr_sdk_core *c, uint32_t target, const uint8_t *p,
+			size_t n, uint64_t now_us)
+{
+	uint8_t key[HEADRACE_KEY_BYTES];
+	struct stream *s;
+	struct answer a;
+	struct flow *f;
+
+	if (!answer_read(c, p, n, &a) ||
+	    a.kind >= sizeof(payloads) / sizeof(payloads[0]) ||
+	    (payloads[a.kind].most == 0 && a.kind != KIND_WRONG_SHARD) ||
+	    a.payload_bytes < payloads[a.kind].least ||
+	    a.payload_bytes > payloads[a.kind].most)
+		return false;
+	if (a.kind == KIND_CHALLENGE) {
+		if (a.birth != 0 || !c->hello.is_out || a.random != c->hello.random)
+			return false;
+		headrace_stream_key(c->conf.write_key, 0, a.random, key);
+		return tag_is_right(key, p, n) && take_challenge(c, target, &a, now_us);
+	}
+	s = stream_find(c, a.birth, a.random);
+	if (s == NULL || !tag_is_right(s->key, p, n))
+		return false;
+	if (a.kind == KIND_WRONG_SHARD)
+		return s->n_shards == c->n_shards && s->generation == c->generation &&
+		       take_wrong_shard(c, &a);
+	if (a.shard >= c->n_shards || c->flows[a.shard].stream != s)
+		return false; /* of a stream that is done here */
+	f = &c->flows[a.shard];
+	switch (a.kind) {
+	case KIND_ACK:
+		return take_ack(c, target, f, &a, now_us);
+	case KIND_PROBE_ANSWER:
+		return take_probe_answer(c, target, f, &a, now_us);
+	case KIND_NOT_OWNER:
+		return take_not_owner(c, target, f, &a, now_us);
+	case KIND_BUSY:
+		return take_busy(c, f, &a, now_us);
+	default:
+		return take_expired(c, f, &a, now_us);
+	}
+}
+
+/* Whatever came in by that address. What does not fit is ignored and counted. */
+static void core_answer(struct hr_sdk_core *c, uint32_t target, const uint8_t *p,
+			size_t n, uint64_t now_us)
+{
+	c->counts[answer_take(c, target, p, n, now_us) ? ANSWERS : ANSWERS_IGNORED]++;
+}
+
+/* The end: what was sent and not answered stays unknown, the rest is dropped. With a
+ * disk queue it all stays there and waits for the next start. */
+static void core_give_up(struct hr_sdk_core *c)
+{
+	for (uint32_t i = 0; i < c->n_shards && c->calls.record == NULL; i++) {
+		struct flow *f = &c->flows[i];
+
+		while (f->first != NULL) {
+			tell_batch(c, f->first,
+				   f->first->sequence != 0 ? HEADRACE_UNKNOWN
+							   : HEADRACE_DROPPED);
+			flow_pop(c, f);
+		}
+	}
+}
+
+/* The serial of the oldest batch that waits; NEVER: none. */
+static uint64_t core_oldest(const struct hr_sdk_core *c)
+{
+	uint64_t oldest = NEVER;
+
+	for (uint32_t i = 0; i < c->n_shards; i++)
+		if (c->flows[i].first != NULL && c->flows[i].first->serial < oldest)
+			oldest = c->flows[i].first->serial;
+	return oldest;
+}
+
+/* ---- the handle ---- */
+
+#define BURST 64   /* datagrams to one sendmmsg */
+#define WAKE_AT 16 /* full datagrams that wake a sender before flush_ms */
+
 struct shard {
 	pthread_mutex_t lock;
-	struct batch *open; /* NULL: none */
-	uint64_t next_sequence;
+	struct batch *open;     /* NULL: none */
+	uint64_t next_sequence; /* without handshake */
 	uint64_t next_id;
 	uint64_t events_tracked;
 } __attribute__((aligned(CACHE_LINE)));
 
-/* Written with all shards locked, read with any of them. */
-struct stream {
+/*
+ * The shards that trackers fill. Where the data set turns out to have another number
+ * of them the sender seals all, retires this and publishes another; a tracker that
+ * waited for a lock here looks again. Old ones stay until the handle is closed.
+ */
+struct layout {
+	struct layout *older;
+	uint32_t n_shards;
+	bool is_retired; /* written with all shards locked, read with any of them */
+	struct shard *shards;
+};
+
+/* Without handshake the stream, with it only what event ids begin with. Written
+ * with all shards locked, read with any of them. */
+struct event_stream {
 	uint64_t no; /* 1, 2, ... of this handle */
 	uint64_t birth, random;
-	uint64_t opened_us; /* monotonic */
+	uint64_t opened_us;
 	char id_prefix[13];
 };
 
@@ -1031,53 +2819,81 @@ struct target {
 	int fd;
 };
 
+/* Datagrams to go out together. */
+struct burst {
+	struct mmsghdr messages[BURST];
+	struct iovec bytes[BURST];
+	uint32_t targets[BURST];
+	unsigned int n;
+};
+
 /*
- * Locks, in the order of taking: handles_lock, shards by number, queue_lock. The
- * sender holds none of them in a system call of the network.
+ * Locks, in the order of taking: handles_lock, layout_lock, shards by number,
+ * queue_lock. The sender holds none of them in a system call of the network.
  */
 struct headrace {
 	/* Set by open, then only read. */
 	uint8_t write_key[HEADRACE_KEY_BYTES];
-	uint32_t key_id, n_shards, generation;
+	uint32_t key_id, generation;
 	enum headrace_codec codec;
-	uint32_t datagram_bytes;
-	uint64_t flush_us, retry_us, max_age_us;
+	bool is_reliable;    /* with handshake */
+	clockid_t clock;     /* of all times in us below */
+	uint32_t slot_bytes; /* of a datagram's memory */
+	uint64_t flush_us, retry_us, max_age_us, ttl_us, close_us;
+	headrace_outcome_fn *on_outcome;
+	void *on_outcome_arg;
+	unsigned int outcomes;
 	struct target *targets;
-	uint32_t n_targets;
+	uint32_t n_targets; /* the sender adds what NOT_OWNER names, under queue_lock */
+	uint32_t n_own_targets;
 	uint8_t *memory; /* all batches */
 	uint32_t n_batches;
 	size_t batch_bytes;
-	struct shard *shards;
 	struct headrace *next; /* under handles_lock */
 
-	struct stream stream;
+	pthread_mutex_t layout_lock; /* held to publish another one, and by fork */
+	struct layout *layout;       /* read without it */
+	uint32_t datagram_bytes;     /* atomically; never more than slot_bytes */
+
+	struct event_stream stream;
+	uint8_t dice[24];   /* the sender's: key and counter of draw() */
 	uint8_t seed[16];   /* random, for the streams' random bits */
 	uint64_t n_streams; /* of this handle in all its processes */
 
 	/* Any thread, atomically. */
 	uint64_t refused[HEADRACE_RESULT_COUNT];
 	uint64_t events_dropped;
+	uint64_t clock_offset_us; /* event time is h->clock + this; 0: not known yet */
 	bool idle; /* nothing is open: who opens a batch must wake the sender */
 
 	/* The sender writes, anyone reads, atomically. */
 	uint64_t events_sent, events_failed;
 	uint64_t datagrams_sent, datagrams_failed;
 	uint64_t bytes_sent, send_retries, send_unreachable;
+	uint64_t counts[CORE_COUNTERS];
 	int last_send_errno;
 
 	/* The sender's own. */
 	uint64_t sent_stream_no;
 	uint8_t sent_stream_key[HEADRACE_KEY_BYTES];
 	uint64_t drops_reported, drops_before_stream;
+	struct hr_sdk_core core;
+	struct burst burst;
+	struct batch *returned, *returned_last; /* decided, to be given back together */
+	uint32_t n_returned;
+	bool something_is_left; /* read once the sender has ended */
 
 	/* Under queue_lock. */
 	pthread_mutex_t queue_lock __attribute__((aligned(CACHE_LINE)));
-	pthread_cond_t wake; /* the sender waits */
+	pthread_cond_t wake; /* the sender waits, without handshake */
+	int wake_fd;         /* and with it */
 	pthread_cond_t done; /* flush waits */
 	struct batch *free;
 	struct batch *first, *last; /* sealed, oldest first */
 	uint32_t n_sealed, wake_at;
 	uint64_t n_pushed, n_done; /* batches, ever */
+	uint64_t judged,
+		oldest_serial; /* of those up to `judged` the oldest undecided */
 	bool poked, stopping;
 	uint64_t stop_retry_until_us;
 	bool sender_is_up, sockets_are_parents;
@@ -1106,10 +2922,10 @@ static const char base32[] = "0123456789abcdefghijklmnopqrstuv";
 
 /* The stream's 64 random bits, then the number of the event and its shard: short,
  * and no two of a stream alike. */
-static struct headrace_slice make_id(const struct headrace *h, struct shard *shard,
+static struct headrace_slice make_id(const struct headrace *h, struct layout *layout,
 				     uint32_t shard_no, char out[26])
 {
-	uint64_t v = shard->next_id++ * h->n_shards + shard_no;
+	uint64_t v = layout->shards[shard_no].next_id++ * layout->n_shards + shard_no;
 	char digits[13];
 	size_t n = 0;
 	struct headrace_slice id = { out, 0 };
@@ -1140,11 +2956,11 @@ static void stream_begin(struct headrace *h)
 	random = load64(hash);
 	h->stream.no++;
 	h->stream.random = random;
-	h->stream.opened_us = clock_us(CLOCK_MONOTONIC);
+	h->stream.opened_us = clock_us(h->clock);
 	for (size_t i = 0; i < sizeof(h->stream.id_prefix); i++)
 		h->stream.id_prefix[i] = base32[random >> (i * 5) & 31];
-	for (uint32_t i = 0; i < h->n_shards; i++)
-		h->shards[i].next_sequence = 1;
+	for (uint32_t i = 0; i < h->layout->n_shards; i++)
+		h->layout->shards[i].next_sequence = 1;
 }
 
 /* Held for some 50 ns: a waiter spins before it sleeps. (Without: four trackers on
@@ -1159,16 +2975,63 @@ static void lock_init(pthread_mutex_t *lock)
 	pthread_mutexattr_destroy(&adaptive);
 }
 
-static void lock_shards(struct headrace *h)
+static void lock_shards(struct layout *layout)
 {
-	for (uint32_t i = 0; i < h->n_shards; i++)
-		pthread_mutex_lock(&h->shards[i].lock);
+	for (uint32_t i = 0; i < layout->n_shards; i++)
+		pthread_mutex_lock(&layout->shards[i].lock);
 }
 
-static void unlock_shards(struct headrace *h)
+static void unlock_shards(struct layout *layout)
 {
-	for (uint32_t i = h->n_shards; i-- > 0;)
-		pthread_mutex_unlock(&h->shards[i].lock);
+	for (uint32_t i = layout->n_shards; i-- > 0;)
+		pthread_mutex_unlock(&layout->shards[i].lock);
+}
+
+static struct layout *layout_new(uint32_t n_shards)
+{
+	struct layout *layout = calloc(1, sizeof(*layout));
+	void *shards = NULL;
+
+	if (layout == NULL || posix_memalign(&shards, CACHE_LINE,
+					     n_shards * sizeof(*layout->shards)) != 0) {
+		free(layout);
+		return NULL;
+	}
+	memset(shards, 0, n_shards * sizeof(*layout->shards));
+	layout->shards = shards;
+	layout->n_shards = n_shards;
+	for (uint32_t i = 0; i < n_shards; i++)
+		lock_init(&layout->shards[i].lock);
+	return layout;
+}
+
+static void layout_free(struct layout *layout)
+{
+	for (uint32_t i = 0; i < layout->n_shards; i++)
+		pthread_mutex_destroy(&layout->shards[i].lock);
+	free(layout->shards);
+	free(layout);
+}
+
+static struct layout *layout_of(struct headrace *h)
+{
+	/* Pairs with layout_publish(). */
+	return __atomic_load_n(&h->layout, __ATOMIC_ACQUIRE);
+}
+
+/* Lock the user's shard, wherever that is by now. */
+static struct layout *shard_lock(struct headrace *h, struct headrace_slice user,
+				 uint32_t *shard_no)
+{
+	for (;;) {
+		struct layout *layout = layout_of(h);
+
+		*shard_no = headrace_shard(user.p, user.n, layout->n_shards);
+		pthread_mutex_lock(&layout->shards[*shard_no].lock);
+		if (!layout->is_retired)
+			return layout;
+		pthread_mutex_unlock(&layout->shards[*shard_no].lock);
+	}
 }
 
 /* Sequences restart with the stream, and the queue is first in, first out: all of
@@ -1177,14 +3040,16 @@ static void stream_rotate(struct headrace *h, uint64_t now_us)
 {
 	if (now_us - h->stream.opened_us < h->max_age_us)
 		return;
-	lock_shards(h);
+	lock_shards(h->layout);
 	stream_begin(h);
-	unlock_shards(h);
+	unlock_shards(h->layout);
 }
 
 /* ---- queue ---- */
 
 static int sender_start(struct headrace *h);
+static void *reliable_run(void *arg);
+static int own_again(struct headrace *h);
 
 static struct batch *batch_take(struct headrace *h)
 {
@@ -1202,24 +3067,33 @@ static struct batch *batch_take(struct headrace *h)
  * that fails the next call tries again. */
 static void sender_wake(struct headrace *h)
 {
+	const uint64_t one = 1;
+
 	h->poked = true;
-	if (h->sender_is_up)
-		pthread_cond_signal(&h->wake);
-	else
+	if (!h->sender_is_up)
 		(void)sender_start(h);
+	else if (!h->is_reliable)
+		pthread_cond_signal(&h->wake);
+	else if (write(h->wake_fd, &one, sizeof(one)) < 0)
+		h->poked = true; /* it counts to its end: then the sender is awake */
 }
 
-/* Bind the open batch to stream and sequence and queue it. The shard is locked. */
-static void seal(struct headrace *h, uint32_t shard_no)
+/* Queue the open batch; without handshake bound to stream and sequence, with it the
+ * core does that. The shard is locked. */
+static void seal(struct headrace *h, struct layout *layout, uint32_t shard_no)
 {
-	struct shard *shard = &h->shards[shard_no];
+	struct shard *shard = &layout->shards[shard_no];
 	struct batch *batch = shard->open;
 
 	shard->open = NULL;
+	batch->n_shards = layout->n_shards;
+	batch->stream = NULL;
+	batch->record_no = 0;
+	batch->n_sent = 0;
 	batch->stream_no = h->stream.no;
 	batch->birth = h->stream.birth;
 	batch->random = h->stream.random;
-	batch->sequence = shard->next_sequence++;
+	batch->sequence = h->is_reliable ? 0 : shard->next_sequence++;
 	batch->shard = shard_no;
 	batch->next = NULL;
 
@@ -1229,7 +3103,7 @@ static void seal(struct headrace *h, uint32_t shard_no)
 	else
 		h->last->next = batch;
 	h->last = batch;
-	h->n_pushed++;
+	batch->serial = ++h->n_pushed;
 	if (++h->n_sealed == h->wake_at)
 		sender_wake(h);
 	pthread_mutex_unlock(&h->queue_lock);
@@ -1240,19 +3114,31 @@ static bool has_events(const struct shard *shard)
 	return shard->open != NULL && shard->open->encoder.n_events > 0;
 }
 
+/* Others of the shard wait for credit, so this one may wait for company. (Each held
+ * a datagram's memory for the events of 5 ms otherwise, and an outage of seconds
+ * filled the queue.) Only the sender asks. */
+static bool is_backlogged(const struct headrace *h, uint32_t shard_no)
+{
+	return h->is_reliable && shard_no < h->core.n_shards &&
+	       h->core.flows[shard_no].unbound != NULL;
+}
+
 /* Seal what has been open since before `until_us`. Returns when the oldest batch
  * still open was opened, or NEVER. */
 static uint64_t seal_older(struct headrace *h, uint64_t until_us)
 {
+	struct layout *layout = layout_of(h);
 	uint64_t oldest_us = NEVER;
 
-	for (uint32_t i = 0; i < h->n_shards; i++) {
-		struct shard *shard = &h->shards[i];
+	for (uint32_t i = 0; i < layout->n_shards; i++) {
+		struct shard *shard = &layout->shards[i];
 
+		if (until_us != NEVER && is_backlogged(h, i))
+			continue;
 		pthread_mutex_lock(&shard->lock);
 		if (has_events(shard)) {
 			if (shard->open->opened_us <= until_us)
-				seal(h, i);
+				seal(h, layout, i);
 			else if (shard->open->opened_us < oldest_us)
 				oldest_us = shard->open->opened_us;
 		}
@@ -1262,10 +3148,10 @@ static uint64_t seal_older(struct headrace *h, uint64_t until_us)
 }
 
 /* The shard is locked. Sets *opened where the event is the first of its batch. */
-static int shard_append(struct headrace *h, uint32_t shard_no,
+static int shard_append(struct headrace *h, struct layout *layout, uint32_t shard_no,
 			const struct headrace_event *ev, bool *opened)
 {
-	struct shard *shard = &h->shards[shard_no];
+	struct shard *shard = &layout->shards[shard_no];
 	int r;
 
 	for (;;) {
@@ -1273,23 +3159,83 @@ static int shard_append(struct headrace *h, uint32_t shard_no,
 			shard->open = batch_take(h);
 			if (shard->open == NULL)
 				return HEADRACE_QUEUE_FULL;
-			headrace_encoder_reset(&shard->open->encoder);
+			(void)headrace_encoder_init(
+				&shard->open->encoder, h->codec, shard->open->buffer,
+				__atomic_load_n(&h->datagram_bytes, __ATOMIC_RELAXED));
 		}
 		r = append_checked(&shard->open->encoder, ev);
 		if (r != HEADRACE_BATCH_FULL)
 			break;
-		seal(h, shard_no);
+		seal(h, layout, shard_no);
 	}
 	if (r == HEADRACE_OK) {
 		shard->events_tracked++;
 		*opened = shard->open->encoder.n_events == 1;
 		if (*opened)
-			shard->open->opened_us = clock_us(CLOCK_MONOTONIC);
+			shard->open->opened_us = clock_us(h->clock);
 	}
 	return r;
 }
 
 /* ---- network ---- */
+
+/* "7400" or "7400-7404". */
+static bool parse_ports(const char *text, unsigned int *first, unsigned int *last)
+{
+	char *end;
+	unsigned long a, b;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	a = b = strtoul(text, &end, 10);
+	if (*end == '-' && end[1] >= '0' && end[1] <= '9')
+		b = strtoul(end + 1, &end, 10);
+	*first = (unsigned int)a;
+	*last = (unsigned int)b;
+	return *end == '\0' && a >= 1 && a <= b && b <= 65535;
+}
+
+/* Split "host:ports" or "[host]:ports" in place. */
+static bool split_address(char *text, char **host, char **ports)
+{
+	char *colon = strrchr(text, ':');
+
+	if (colon == NULL || colon == text)
+		return false;
+	*colon = '\0';
+	*ports = colon + 1;
+	*host = text;
+	if (text[0] == '[') {
+		if (colon[-1] != ']')
+			return false;
+		colon[-1] = '\0';
+		*host = text + 1;
+	}
+	return text[0] == '[' || strchr(text, ':') == NULL;
+}
+
+/* Returns 0 or what getaddrinfo() says. */
+static int target_resolve(const char *host, unsigned int port, struct target *t)
+{
+	const struct addrinfo hints = { .ai_socktype = SOCK_DGRAM };
+	struct addrinfo *found;
+	const int e = getaddrinfo(host, NULL, &hints, &found);
+
+	if (e != 0)
+		return e;
+	memset(t, 0, sizeof(*t));
+	t->fd = -1;
+	t->address_bytes = found->ai_addrlen;
+	memcpy(&t->address, found->ai_addr, found->ai_addrlen);
+	if (t->address.ss_family == AF_INET6)
+		((struct sockaddr_in6 *)(void *)&t->address)->sin6_port =
+			htons((uint16_t)port);
+	else
+		((struct sockaddr_in *)(void *)&t->address)->sin_port =
+			htons((uint16_t)port);
+	freeaddrinfo(found);
+	return 0;
+}
 
 /* A connected socket says "port unreachable" and looks no route up per datagram.
  * It never fragments: what does not fit fails with EMSGSIZE. */
@@ -1366,7 +3312,7 @@ static void count_failed(struct headrace *h, const struct batch *batch, int e)
 
 static uint64_t retry_until(struct headrace *h)
 {
-	uint64_t until = clock_us(CLOCK_MONOTONIC) + h->retry_us, stop;
+	uint64_t until = clock_us(h->clock) + h->retry_us, stop;
 
 	pthread_mutex_lock(&h->queue_lock);
 	stop = h->stopping ? h->stop_retry_until_us : NEVER;
@@ -1406,7 +3352,7 @@ static void send_messages(struct headrace *h, int fd, struct mmsghdr *messages,
 		if (is_busy(e)) {
 			if (until_us == 0)
 				until_us = retry_until(h);
-			if (clock_us(CLOCK_MONOTONIC) < until_us) {
+			if (clock_us(h->clock) < until_us) {
 				add(&h->send_retries, 1);
 				wait_for_room(fd, e);
 				continue;
@@ -1440,7 +3386,7 @@ static void batch_finish(struct headrace *h, struct batch *batch)
 		.random = batch->random,
 		.sequence = batch->sequence,
 		.shard = (uint16_t)batch->shard,
-		.n_shards = (uint16_t)h->n_shards,
+		.n_shards = (uint16_t)batch->n_shards,
 		.sent_us = clock_us(CLOCK_REALTIME),
 	};
 
@@ -1556,7 +3502,7 @@ static void *sender_run(void *arg)
 	uint64_t until_us;
 
 	do {
-		const uint64_t now_us = clock_us(CLOCK_MONOTONIC);
+		const uint64_t now_us = clock_us(h->clock);
 		uint64_t oldest_us;
 
 		stream_rotate(h, now_us);
@@ -1573,19 +3519,391 @@ static void *sender_run(void *arg)
 	return NULL;
 }
 
+/* ---- the sender with handshake: what the core cannot do itself ---- */
+
+#define ANSWERS_AT_ONCE 32
+
+/* The seed is only the sender's once streams have begun; a counter makes it new. */
+static uint64_t draw(void *arg)
+{
+	struct headrace *h = arg;
+	uint8_t hash[16];
+
+	store64(h->dice + 16, load64(h->dice + 16) + 1);
+	siphash128(h->dice, h->dice + 16, 8, hash);
+	return load64(hash);
+}
+
+/* One send system call per run of the same target. What the network does not take
+ * is sent again like what it loses. */
+static void burst_flush(struct headrace *h)
+{
+	struct burst *b = &h->burst;
+	unsigned int i = 0, tries = 0;
+
+	while (i < b->n) {
+		unsigned int n = 1;
+		int sent, e;
+
+		while (i + n < b->n && b->targets[i + n] == b->targets[i])
+			n++;
+		sent = sendmmsg(h->targets[b->targets[i]].fd, b->messages + i, n, 0);
+		e = errno;
+		if (sent > 0) {
+			i += (unsigned int)sent;
+			tries = 0;
+			continue;
+		}
+		if (e == EINTR)
+			continue;
+		if (e == ECONNREFUSED && tries++ < 3) { /* an earlier one's answer */
+			add(&h->send_unreachable, 1);
+			continue;
+		}
+		if (is_busy(e) && tries++ < 3) {
+			add(&h->send_retries, 1);
+			wait_for_room(h->targets[b->targets[i]].fd, e);
+			continue;
+		}
+		__atomic_store_n(&h->last_send_errno, e, __ATOMIC_RELAXED);
+		add(&h->datagrams_failed, 1);
+		tries = 0;
+		i++;
+	}
+	b->n = 0;
+}
+
+static bool burst_send(void *arg, uint32_t target, const uint8_t *p, uint32_t n)
+{
+	struct headrace *h = arg;
+	struct burst *b = &h->burst;
+	union {
+		const uint8_t *from;
+		void *p;
+	} bytes = { p }; /* sendmmsg() only reads, its type does not say so */
+
+	if (b->n == BURST)
+		burst_flush(h);
+	b->bytes[b->n].iov_base = bytes.p;
+	b->bytes[b->n].iov_len = n;
+	memset(&b->messages[b->n], 0, sizeof(b->messages[b->n]));
+	b->messages[b->n].msg_hdr.msg_iov = &b->bytes[b->n];
+	b->messages[b->n].msg_hdr.msg_iovlen = 1;
+	b->targets[b->n++] = target;
+	return true;
+}
+
+/* Batches that are decided go back together, before anybody looks for one. */
+static void return_batches(struct headrace *h)
+{
+	if (h->returned == NULL)
+		return;
+	h->returned_last->next = h->free;
+	h->free = h->returned;
+	h->n_done += h->n_returned;
+	h->returned = h->returned_last = NULL;
+	h->n_returned = 0;
+}
+
+static void give_back(void *arg, struct batch *batch)
+{
+	struct headrace *h = arg;
+
+	batch->next = h->returned;
+	h->returned = batch;
+	if (h->returned_last == NULL)
+		h->returned_last = batch;
+	h->n_returned++;
+}
+
+static struct batch *take_batch(void *arg)
+{
+	struct headrace *h = arg;
+	struct batch *batch = h->returned;
+
+	if (batch == NULL)
+		return batch_take(h);
+	h->returned = batch->next;
+	if (h->returned == NULL)
+		h->returned_last = NULL;
+	h->n_returned--;
+	return batch;
+}
+
+static void tell(void *arg, const struct headrace_outcome *outcome)
+{
+	struct headrace *h = arg;
+
+	h->on_outcome(h->on_outcome_arg, outcome);
+}
+
+/* Trackers go over to as many shards as the core has now: old ones are sealed while
+ * nobody can append, so that nothing of a user overtakes. */
+static void layout_publish(void *arg)
+{
+	struct headrace *h = arg;
+	struct layout *old = h->layout, *layout;
+
+	__atomic_store_n(&h->datagram_bytes, h->core.datagram_bytes, __ATOMIC_RELAXED);
+	if (old->n_shards == h->core.n_shards)
+		return;
+	layout = layout_new(h->core.n_shards);
+	if (layout == NULL)
+		return; /* what the old one makes is spread over the shards one by one */
+	pthread_mutex_lock(&h->layout_lock);
+	lock_shards(old);
+	for (uint32_t i = 0; i < old->n_shards; i++)
+		if (has_events(&old->shards[i]))
+			seal(h, old, i);
+	old->is_retired = true;
+	layout->older = old;
+	/* Pairs with layout_of(). */
+	__atomic_store_n(&h->layout, layout, __ATOMIC_RELEASE);
+	stream_begin(h); /* event ids begin anew */
+	unlock_shards(old);
+	pthread_mutex_unlock(&h->layout_lock);
+}
+
+/* An owner's address: "host:port[-port]", the shards spread over the ports. Known
+ * ones are found again by their numbers; a name is looked up, which may take its
+ * time, but only the sender's. */
+static int find_target(void *arg, struct headrace_slice addresses, uint32_t shard)
+{
+	struct headrace *h = arg;
+	char text[OWNER_ADDRESSES_MAX + 1], *comma, *host, *ports;
+	unsigned int first, last;
+	struct target t;
+
+	memcpy(text, addresses.p, addresses.n);
+	text[addresses.n] = '\0';
+	comma = strchr(text, ',');
+	if (comma != NULL)
+		*comma = '\0';
+	if (!split_address(text, &host, &ports) || !parse_ports(ports, &first, &last) ||
+	    target_resolve(host, first + shard % (last - first + 1), &t) != 0)
+		return -1;
+	for (uint32_t i = 0; i < h->n_targets; i++)
+		if (h->targets[i].address_bytes == t.address_bytes &&
+		    memcmp(&h->targets[i].address, &t.address, t.address_bytes) == 0)
+			return (int)i;
+	if (h->n_targets == TARGETS_MAX || target_connect(&t) != 0)
+		return -1;
+	pthread_mutex_lock(&h->queue_lock);
+	h->targets[h->n_targets] = t;
+	h->n_targets++;
+	pthread_mutex_unlock(&h->queue_lock);
+	return (int)h->n_targets - 1;
+}
+
+/* A core with nothing in it: at the start, and in a forked child. Returns 0 or an
+ * errno. */
+static int reliable_begin(struct headrace *h)
+{
+	const struct core_calls calls = {
+		.arg = h,
+		.random = draw,
+		.send = burst_send,
+		.find_target = find_target,
+		.take = take_batch,
+		.give_back = give_back,
+		.reshaped = layout_publish,
+		.decided = h->on_outcome != NULL ? tell : NULL,
+	};
+	struct core_config conf = {
+		.key_id = h->key_id,
+		.n_shards = h->layout->n_shards,
+		.generation = h->generation,
+		.n_targets = h->n_own_targets,
+		.datagram_bytes = h->slot_bytes,
+		.max_age_us = h->max_age_us,
+		.ttl_us = h->ttl_us,
+		.wall_us = clock_us(CLOCK_REALTIME),
+		.now_us = clock_us(h->clock),
+		.outcomes = h->outcomes,
+	};
+	uint8_t hash[16], message[16];
+
+	memcpy(conf.write_key, h->write_key, sizeof(conf.write_key));
+	store64(message, (uint64_t)getpid());
+	store64(message + 8, conf.wall_us);
+	siphash128(h->seed, message, sizeof(message), hash);
+	memcpy(h->dice, hash, sizeof(hash));
+	store64(h->dice + 16, 0);
+	h->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (h->wake_fd < 0)
+		return errno;
+	return core_init(&h->core, &conf, &calls) == HEADRACE_OK ? 0 : ENOMEM;
+}
+
+/* In a forked child. What the parent's core held was copied in the middle of
+ * whatever its sender was doing: it is left behind, not freed. */
+static int own_again(struct headrace *h)
+{
+	targets_reconnect(h);
+	if (!h->is_reliable)
+		return 0;
+	close(h->wake_fd);
+	return reliable_begin(h);
+}
+
+static void receive_answers(struct headrace *h, uint64_t now_us)
+{
+	uint8_t bytes[ANSWERS_AT_ONCE][HEADRACE_DATAGRAM_MAX + 1];
+	struct mmsghdr messages[ANSWERS_AT_ONCE];
+	struct iovec iov[ANSWERS_AT_ONCE];
+	uint32_t target = 0;
+
+	while (target < h->n_targets) {
+		int n;
+
+		memset(messages, 0, sizeof(messages));
+		for (unsigned int i = 0; i < ANSWERS_AT_ONCE; i++) {
+			iov[i].iov_base = bytes[i];
+			iov[i].iov_len = sizeof(bytes[i]);
+			messages[i].msg_hdr.msg_iov = &iov[i];
+			messages[i].msg_hdr.msg_iovlen = 1;
+		}
+		n = recvmmsg(h->targets[target].fd, messages, ANSWERS_AT_ONCE,
+			     MSG_DONTWAIT, NULL);
+		if (n < 0 && errno == ECONNREFUSED)
+			add(&h->send_unreachable, 1);
+		for (int i = 0; i < n; i++) {
+			core_answer(&h->core, target, bytes[i], messages[i].msg_len,
+				    now_us);
+			burst_flush(h); /* before memory is used for others */
+		}
+		if (n < ANSWERS_AT_ONCE)
+			target++;
+	}
+}
+
+static void take_sealed(struct headrace *h)
+{
+	struct batch *batches[BURST];
+	unsigned int n;
+
+	while ((n = queue_take(h, batches)) > 0)
+		for (unsigned int i = 0; i < n; i++)
+			core_take(&h->core, batches[i]);
+}
+
+/* Let others see what was decided. */
+static void counts_publish(struct headrace *h)
+{
+	const struct hr_sdk_core *c = &h->core;
+
+	for (unsigned int i = 0; i < CORE_COUNTERS; i++) /* Pairs with counts_read() */
+		__atomic_store_n(&h->counts[i], c->counts[i], __ATOMIC_RELEASE);
+	__atomic_store_n(&h->clock_offset_us, c->has_clock ? c->clock_offset_us : 0,
+			 __ATOMIC_RELAXED);
+	pthread_mutex_lock(&h->queue_lock);
+	return_batches(h);
+	h->judged = h->n_pushed;
+	h->oldest_serial = core_oldest(c);
+	if (h->first != NULL && h->first->serial < h->oldest_serial)
+		h->oldest_serial = h->first->serial;
+	pthread_cond_broadcast(&h->done);
+	pthread_mutex_unlock(&h->queue_lock);
+}
+
+/* Sleep until an answer comes, somebody wakes us or it is time. */
+static void reliable_wait(struct headrace *h, uint64_t until_us)
+{
+	struct pollfd fds[TARGETS_MAX + 1];
+	const uint64_t now_us = clock_us(h->clock);
+	struct timespec left;
+	uint64_t n_woken;
+
+	left = timespec_of(until_us > now_us ? until_us - now_us : 0);
+	for (uint32_t i = 0; i < h->n_targets; i++) {
+		fds[i].fd = h->targets[i].fd;
+		fds[i].events = POLLIN;
+	}
+	fds[h->n_targets].fd = h->wake_fd;
+	fds[h->n_targets].events = POLLIN;
+	if (ppoll(fds, h->n_targets + 1, until_us == NEVER ? NULL : &left, NULL) > 0 &&
+	    (fds[h->n_targets].revents & POLLIN) != 0 &&
+	    read(h->wake_fd, &n_woken, sizeof(n_woken)) < 0)
+		n_woken = 0; /* somebody else's wish was taken before */
+}
+
+/* What is left at the end: on the disk it waits for the next start, in memory it is
+ * given up. */
+static bool is_over(struct headrace *h, uint64_t now_us)
+{
+	bool over;
+
+	pthread_mutex_lock(&h->queue_lock);
+	over = h->first == NULL &&
+	       (core_oldest(&h->core) == NEVER || now_us >= h->stop_retry_until_us);
+	pthread_mutex_unlock(&h->queue_lock);
+	return over;
+}
+
+static bool is_stopping(struct headrace *h)
+{
+	bool yes;
+
+	pthread_mutex_lock(&h->queue_lock);
+	yes = h->stopping;
+	pthread_mutex_unlock(&h->queue_lock);
+	return yes;
+}
+
+/* `idle` is raised before the shards are looked at, as in sender_run(). */
+static void *reliable_run(void *arg)
+{
+	struct headrace *h = arg;
+	uint64_t dropped_before = 0;
+
+	for (;;) {
+		const bool stopping = is_stopping(h);
+		const uint64_t now_us = clock_us(h->clock);
+		uint64_t oldest_us, dropped, due_us;
+
+		__atomic_store_n(&h->idle, true, __ATOMIC_RELAXED);
+		receive_answers(h, now_us);
+		oldest_us = seal_older(h, stopping ? NEVER : now_us - h->flush_us);
+		if (oldest_us != NEVER)
+			__atomic_store_n(&h->idle, false, __ATOMIC_RELAXED);
+		take_sealed(h);
+		dropped = get(&h->events_dropped);
+		h->core.drops += dropped - dropped_before;
+		dropped_before = dropped;
+		due_us = core_run(&h->core, now_us);
+		burst_flush(h);
+		counts_publish(h);
+		/* What was open when the end was announced has been sealed above. */
+		if (stopping && is_over(h, now_us))
+			break;
+		if (oldest_us != NEVER && oldest_us + h->flush_us < due_us)
+			due_us = oldest_us + h->flush_us;
+		if (stopping && h->stop_retry_until_us < due_us)
+			due_us = h->stop_retry_until_us;
+		reliable_wait(h, due_us);
+	}
+	h->something_is_left = core_oldest(&h->core) != NEVER;
+	core_give_up(&h->core);
+	counts_publish(h);
+	return NULL;
+}
+
 /* The queue is locked, or nobody else has the handle yet. Signals stay with the
  * application's threads. Returns 0 or an errno. */
 static int sender_start(struct headrace *h)
 {
 	sigset_t all, before;
-	int e;
+	int e = 0;
 
 	if (h->sockets_are_parents)
-		targets_reconnect(h);
-	h->sockets_are_parents = false;
+		e = own_again(h);
+	h->sockets_are_parents = e != 0;
+	if (e != 0)
+		return e;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	e = pthread_create(&h->sender, NULL, sender_run, h);
+	e = pthread_create(&h->sender, NULL, h->is_reliable ? reliable_run : sender_run,
+			   h);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	h->sender_is_up = e == 0;
 	return e;
@@ -1600,7 +3918,8 @@ static void before_fork(void)
 {
 	pthread_mutex_lock(&handles_lock);
 	for (struct headrace *h = handles; h != NULL; h = h->next) {
-		lock_shards(h);
+		pthread_mutex_lock(&h->layout_lock);
+		lock_shards(h->layout);
 		pthread_mutex_lock(&h->queue_lock);
 	}
 }
@@ -1609,7 +3928,8 @@ static void unlock_all(void)
 {
 	for (struct headrace *h = handles; h != NULL; h = h->next) {
 		pthread_mutex_unlock(&h->queue_lock);
-		unlock_shards(h);
+		unlock_shards(h->layout);
+		pthread_mutex_unlock(&h->layout_lock);
 	}
 	pthread_mutex_unlock(&handles_lock);
 }
@@ -1639,12 +3959,17 @@ static void queue_empty(struct headrace *h)
 		batch_at(h, i)->next = h->free;
 		h->free = batch_at(h, i);
 	}
-	for (uint32_t i = 0; i < h->n_shards; i++) {
-		h->shards[i].open = NULL;
-		h->shards[i].events_tracked = 0;
-	}
-	h->n_sealed = 0;
-	h->n_pushed = h->n_done = 0;
+	for (struct layout *l = h->layout; l != NULL; l = l->older)
+		for (uint32_t i = 0; i < l->n_shards; i++) {
+			l->shards[i].open = NULL;
+			l->shards[i].events_tracked = 0;
+		}
+	h->last = NULL;
+	h->returned = h->returned_last = NULL;
+	h->n_sealed = h->n_returned = 0;
+	h->n_pushed = h->n_done = h->judged = 0;
+	h->oldest_serial = NEVER;
+	h->burst.n = 0;
 	h->poked = false;
 	h->idle = true;
 	h->sender_is_up = false;
@@ -1654,6 +3979,7 @@ static void queue_empty(struct headrace *h)
 	h->datagrams_sent = h->datagrams_failed = h->bytes_sent = 0;
 	h->send_retries = h->send_unreachable = 0;
 	h->last_send_errno = 0;
+	memset(h->counts, 0, sizeof(h->counts));
 	memset(h->refused, 0, sizeof(h->refused));
 }
 
@@ -1663,6 +3989,7 @@ static void child_after_fork(void)
 		conditions_init(h); /* the parent's waiters are not ours */
 		queue_empty(h);
 		h->sockets_are_parents = true;
+		h->n_targets = h->n_own_targets;
 		stream_begin(h);
 	}
 	unlock_all();
@@ -1769,48 +4096,10 @@ static int read_write_key(struct headrace *h, const struct headrace_config *conf
 	return HEADRACE_OK;
 }
 
-/* "7400" or "7400-7404". */
-static bool parse_ports(const char *text, unsigned int *first, unsigned int *last)
-{
-	char *end;
-	unsigned long a, b;
-
-	if (*text < '0' || *text > '9')
-		return false;
-	a = b = strtoul(text, &end, 10);
-	if (*end == '-' && end[1] >= '0' && end[1] <= '9')
-		b = strtoul(end + 1, &end, 10);
-	*first = (unsigned int)a;
-	*last = (unsigned int)b;
-	return *end == '\0' && a >= 1 && a <= b && b <= 65535;
-}
-
-/* Split "host:ports" or "[host]:ports" in place. */
-static bool split_address(char *text, char **host, char **ports)
-{
-	char *colon = strrchr(text, ':');
-
-	if (colon == NULL || colon == text)
-		return false;
-	*colon = '\0';
-	*ports = colon + 1;
-	*host = text;
-	if (text[0] == '[') {
-		if (colon[-1] != ']')
-			return false;
-		colon[-1] = '\0';
-		*host = text + 1;
-	}
-	return text[0] == '[' || strchr(text, ':') == NULL;
-}
-
 static int add_targets(struct headrace *h, char *text, struct sentence error)
 {
-	const struct addrinfo hints = { .ai_socktype = SOCK_DGRAM };
-	struct addrinfo *found;
 	unsigned int first, last;
 	char *host, *ports;
-	int e;
 
 	if (!split_address(text, &host, &ports) || !parse_ports(ports, &first, &last))
 		return fail(error, HEADRACE_BAD_ADDRESS,
@@ -1819,24 +4108,15 @@ static int add_targets(struct headrace *h, char *text, struct sentence error)
 	if (h->n_targets + (last - first + 1) > TARGETS_MAX)
 		return fail(error, HEADRACE_BAD_ADDRESS,
 			    "address: more than %d of them", TARGETS_MAX);
-	e = getaddrinfo(host, NULL, &hints, &found);
-	if (e != 0)
-		return fail(error, HEADRACE_BAD_ADDRESS, "address %s: %s", host,
-			    e == EAI_SYSTEM ? strerror(errno) : gai_strerror(e));
 	for (unsigned int port = first; port <= last; port++) {
-		struct target *t = &h->targets[h->n_targets++];
+		const int e = target_resolve(host, port, &h->targets[h->n_targets]);
 
-		t->fd = -1;
-		t->address_bytes = found->ai_addrlen;
-		memcpy(&t->address, found->ai_addr, found->ai_addrlen);
-		if (t->address.ss_family == AF_INET6)
-			((struct sockaddr_in6 *)(void *)&t->address)->sin6_port =
-				htons((uint16_t)port);
-		else
-			((struct sockaddr_in *)(void *)&t->address)->sin_port =
-				htons((uint16_t)port);
+		if (e != 0)
+			return fail(error, HEADRACE_BAD_ADDRESS, "address %s: %s", host,
+				    e == EAI_SYSTEM ? strerror(errno)
+						    : gai_strerror(e));
+		h->n_targets++;
 	}
-	freeaddrinfo(found);
 	return HEADRACE_OK;
 }
 
@@ -1873,10 +4153,12 @@ static int open_targets(struct headrace *h, const char *address, struct sentence
 	if (r == HEADRACE_OK && h->n_targets == 0)
 		r = fail(error, HEADRACE_BAD_ADDRESS,
 			 "address: expected host:port, found \"%s\"", address);
-	if (r == HEADRACE_OK && h->n_targets > h->n_shards)
+	/* With handshake they are for one another where one fails. */
+	if (r == HEADRACE_OK && !h->is_reliable && h->n_targets > h->layout->n_shards)
 		r = fail(error, HEADRACE_BAD_ADDRESS,
 			 "address: %u of them for %u shards: some would get nothing",
-			 h->n_targets, h->n_shards);
+			 h->n_targets, h->layout->n_shards);
+	h->n_own_targets = h->n_targets;
 	return r == HEADRACE_OK ? connect_targets(h, error) : r;
 }
 
@@ -1889,6 +4171,7 @@ static uint64_t or_default(uint64_t v, uint64_t standard)
 static int read_settings(struct headrace *h, const struct headrace_config *config,
 			 uint64_t *queue_bytes, struct sentence error)
 {
+	const bool has_disk = config->queue_dir != NULL;
 	const struct {
 		const char *name;
 		uint64_t v, min, max;
@@ -1905,6 +4188,13 @@ static int read_settings(struct headrace *h, const struct headrace_config *confi
 		{ "send_retry_ms", or_default(config->send_retry_ms, 100), 1, 60000 },
 		{ "stream_max_age_ms", or_default(config->stream_max_age_ms, 3600000),
 		  1, (uint64_t)366 * 86400 * 1000 },
+		{ "handshake", config->handshake, 0, 1 },
+		{ "event_ttl_ms",
+		  or_default(config->event_ttl_ms,
+			     has_disk ? 7 * 86400000u : 10 * 60000u),
+		  1, 7 * 86400000u },
+		{ "close_ms", or_default(config->close_ms, 5000), 1, 3600000 },
+		{ "outcomes", config->outcomes, 0, (1u << HEADRACE_STATES) - 1 },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -1915,42 +4205,50 @@ static int read_settings(struct headrace *h, const struct headrace_config *confi
 				    (unsigned long long)rows[i].max,
 				    (unsigned long long)rows[i].v);
 	h->key_id = config->key_id;
-	h->n_shards = (uint32_t)rows[0].v;
+	h->layout = layout_new((uint32_t)rows[0].v);
+	if (h->layout == NULL)
+		return fail(error, HEADRACE_SYSTEM, "no memory for shards");
 	h->generation = (uint32_t)rows[1].v;
 	h->codec = (enum headrace_codec)rows[2].v;
-	h->datagram_bytes = (uint32_t)rows[3].v;
+	h->slot_bytes = h->datagram_bytes = (uint32_t)rows[3].v;
 	h->flush_us = rows[4].v * 1000;
 	*queue_bytes = rows[5].v;
 	h->retry_us = rows[6].v * 1000;
 	h->max_age_us = rows[7].v * 1000;
+	h->is_reliable = rows[8].v == HEADRACE_HANDSHAKE_ON;
+	h->clock = h->is_reliable ? CLOCK_BOOTTIME : CLOCK_MONOTONIC;
+	h->ttl_us = rows[9].v * 1000;
+	h->close_us = rows[10].v * 1000;
+	h->outcomes = (unsigned int)rows[11].v;
+	h->on_outcome = config->on_outcome;
+	h->on_outcome_arg = config->on_outcome_arg;
+	if (has_disk)
+		return fail(error, HEADRACE_BAD_QUEUE,
+			    "queue_dir: not in this version");
+	if (!h->is_reliable && (has_disk || h->on_outcome != NULL))
+		return fail(error, HEADRACE_BAD_CONFIG,
+			    "queue_dir and on_outcome need the handshake: without "
+			    "acknowledgements nobody knows what became of an event");
 	return HEADRACE_OK;
 }
 
-/* Memory for shards and batches, all of it, touched once so that it is there. */
+/* Memory for batches, all of it, touched once so that it is there. */
 static int take_memory(struct headrace *h, uint64_t queue_bytes)
 {
-	const uint64_t wanted = queue_bytes / h->datagram_bytes;
-	void *shards = NULL, *memory = NULL;
+	const uint64_t wanted = queue_bytes / h->slot_bytes;
+	const uint32_t n_shards = h->layout->n_shards;
+	void *memory = NULL;
 
-	h->batch_bytes = (sizeof(struct batch) + h->datagram_bytes + CACHE_LINE - 1) /
+	h->batch_bytes = (sizeof(struct batch) + h->slot_bytes + CACHE_LINE - 1) /
 			 CACHE_LINE * CACHE_LINE;
-	h->n_batches = wanted > h->n_shards ? (uint32_t)wanted : h->n_shards + 1;
-	h->wake_at = (h->n_batches - h->n_shards + 1) / 2;
+	h->n_batches = wanted > n_shards ? (uint32_t)wanted : n_shards + 1;
+	h->wake_at = (h->n_batches - n_shards + 1) / 2;
 	if (h->wake_at > WAKE_AT)
 		h->wake_at = WAKE_AT;
-	if (posix_memalign(&shards, CACHE_LINE, h->n_shards * sizeof(*h->shards)) != 0)
-		return HEADRACE_SYSTEM;
-	h->shards = shards;
-	memset(shards, 0, h->n_shards * sizeof(*h->shards));
-	for (uint32_t i = 0; i < h->n_shards; i++)
-		lock_init(&h->shards[i].lock);
 	if (posix_memalign(&memory, CACHE_LINE, h->n_batches * h->batch_bytes) != 0)
 		return HEADRACE_SYSTEM;
 	h->memory = memory;
 	memset(memory, 0, h->n_batches * h->batch_bytes);
-	for (uint32_t i = 0; i < h->n_batches; i++)
-		(void)headrace_encoder_init(&batch_at(h, i)->encoder, h->codec,
-					    batch_at(h, i)->buffer, h->datagram_bytes);
 	return HEADRACE_OK;
 }
 
@@ -1960,10 +4258,17 @@ static void handle_free(struct headrace *h)
 	if (h->targets != NULL)
 		targets_close(h);
 	free(h->targets);
-	for (uint32_t i = 0; h->shards != NULL && i < h->n_shards; i++)
-		pthread_mutex_destroy(&h->shards[i].lock);
-	free(h->shards);
+	if (h->wake_fd >= 0)
+		close(h->wake_fd);
+	core_fini(&h->core);
+	while (h->layout != NULL) {
+		struct layout *older = h->layout->older;
+
+		layout_free(h->layout);
+		h->layout = older;
+	}
 	free(h->memory);
+	pthread_mutex_destroy(&h->layout_lock);
 	pthread_mutex_destroy(&h->queue_lock);
 	pthread_cond_destroy(&h->wake);
 	pthread_cond_destroy(&h->done);
@@ -1983,6 +4288,8 @@ static int handle_start(struct headrace *h, struct sentence error)
 		return fail(error, HEADRACE_SYSTEM, "random bits: %s", strerror(errno));
 	queue_empty(h);
 	stream_begin(h);
+	if (h->is_reliable && (e = reliable_begin(h)) != 0)
+		return fail(error, HEADRACE_SYSTEM, "core: %s", strerror(e));
 
 	/* Known to the fork handlers before its sender runs. */
 	pthread_mutex_lock(&handles_lock);
@@ -2012,7 +4319,9 @@ int headrace_open(const struct headrace_config *config, struct headrace **out,
 		return fail(error, HEADRACE_SYSTEM, "no memory");
 	h = memory;
 	memset(h, 0, sizeof(*h));
+	h->wake_fd = -1;
 	lock_init(&h->queue_lock);
+	pthread_mutex_init(&h->layout_lock, NULL);
 	conditions_init(h);
 
 	r = read_settings(h, config, &queue_bytes, error);
@@ -2045,11 +4354,25 @@ static void forget_handle(struct headrace *h)
 	pthread_mutex_unlock(&handles_lock);
 }
 
+/* Events that are not decided. */
+static uint64_t waiting(struct headrace *h)
+{
+	struct headrace_counts counts;
+
+	headrace_stats(h, &counts);
+	return counts.events_waiting;
+}
+
+uint64_t headrace_waiting(struct headrace *h)
+{
+	return waiting(h);
+}
+
 int headrace_close(struct headrace *h)
 {
 	uint64_t failed_before;
 	bool sender_is_up;
-	int r;
+	int r = HEADRACE_OK;
 
 	if (h == NULL)
 		return HEADRACE_OK;
@@ -2057,29 +4380,45 @@ int headrace_close(struct headrace *h)
 	failed_before = get(&h->datagrams_failed);
 	pthread_mutex_lock(&h->queue_lock);
 	h->stopping = true;
-	h->stop_retry_until_us = clock_us(CLOCK_MONOTONIC) + h->retry_us;
-	pthread_cond_signal(&h->wake);
+	h->stop_retry_until_us =
+		clock_us(h->clock) + (h->is_reliable ? h->close_us : h->retry_us);
 	sender_is_up = h->sender_is_up;
+	if (sender_is_up)
+		sender_wake(h);
 	pthread_mutex_unlock(&h->queue_lock);
 
 	if (sender_is_up) {
 		pthread_join(h->sender, NULL);
 	} else { /* a forked child that tracked nothing, or could not start it */
-		if (h->sockets_are_parents)
-			targets_reconnect(h);
-		(void)sender_run(h);
+		if (h->sockets_are_parents && own_again(h) != 0)
+			r = HEADRACE_SYSTEM;
+		else
+			(void)(h->is_reliable ? reliable_run : sender_run)(h);
 	}
-	r = get(&h->datagrams_failed) == failed_before ? HEADRACE_OK
-						       : HEADRACE_SEND_FAILED;
+	if (h->is_reliable && r == HEADRACE_OK && h->something_is_left)
+		r = HEADRACE_TIMEOUT;
+	else if (!h->is_reliable && get(&h->datagrams_failed) != failed_before)
+		r = HEADRACE_SEND_FAILED;
 	handle_free(h);
 	return r;
 }
 
 /* ---- tracking ---- */
 
+/* The appliances' time as soon as one has told it, this machine's until then. */
+static uint64_t event_time_us(const struct headrace *h)
+{
+	const uint64_t offset_us =
+		__atomic_load_n(&h->clock_offset_us, __ATOMIC_RELAXED);
+
+	return offset_us == 0 ? clock_us(CLOCK_REALTIME)
+			      : clock_us(h->clock) + offset_us;
+}
+
 int headrace_track_event(struct headrace *h, const struct headrace_event *event)
 {
 	struct headrace_event ev = *event;
+	struct layout *layout;
 	uint32_t shard_no;
 	bool opened = false;
 	char id[26];
@@ -2091,15 +4430,13 @@ int headrace_track_event(struct headrace *h, const struct headrace_event *event)
 	}
 	if (ev.time_form == HEADRACE_TIME_NONE) {
 		ev.time_form = HEADRACE_TIME_MILLIS;
-		ev.time_ms = (int64_t)(clock_us(CLOCK_REALTIME) / 1000);
+		ev.time_ms = (int64_t)(event_time_us(h) / 1000);
 	}
-	shard_no = headrace_shard(ev.user.p, ev.user.n, h->n_shards);
-
-	pthread_mutex_lock(&h->shards[shard_no].lock);
+	layout = shard_lock(h, ev.user, &shard_no);
 	if (ev.id.n == 0)
-		ev.id = make_id(h, &h->shards[shard_no], shard_no, id);
-	r = shard_append(h, shard_no, &ev, &opened);
-	pthread_mutex_unlock(&h->shards[shard_no].lock);
+		ev.id = make_id(h, layout, shard_no, id);
+	r = shard_append(h, layout, shard_no, &ev, &opened);
+	pthread_mutex_unlock(&layout->shards[shard_no].lock);
 
 	if (r == HEADRACE_QUEUE_FULL)
 		add(&h->events_dropped, 1);
@@ -2127,11 +4464,25 @@ int headrace_track(struct headrace *h, const char *user, const char *type,
 	return headrace_track_event(h, &ev);
 }
 
+/* Everything up to this serial is decided. The queue is locked. */
+static bool is_decided(const struct headrace *h, uint64_t serial)
+{
+	return h->is_reliable ? h->judged >= serial && h->oldest_serial > serial
+			      : h->n_done >= serial;
+}
+
+/* What a flush that comes to its end is to be ashamed of. */
+static uint64_t given_up(const struct headrace *h)
+{
+	return get(&h->datagrams_failed) + get(&h->counts[DROPPED_EVENTS]) +
+	       get(&h->counts[UNKNOWN_EVENTS]) + get(&h->counts[LOST_DATAGRAMS]);
+}
+
 int headrace_flush(struct headrace *h, uint32_t timeout_ms)
 {
 	const struct timespec until =
 		timespec_of(clock_us(CLOCK_MONOTONIC) + (uint64_t)timeout_ms * 1000u);
-	const uint64_t failed_before = get(&h->datagrams_failed);
+	const uint64_t given_up_before = given_up(h);
 	uint64_t target;
 	int e = 0, r = HEADRACE_OK;
 
@@ -2139,14 +4490,14 @@ int headrace_flush(struct headrace *h, uint32_t timeout_ms)
 	pthread_mutex_lock(&h->queue_lock);
 	target = h->n_pushed;
 	sender_wake(h);
-	while (h->n_done < target && e == 0 && h->sender_is_up)
+	while (!is_decided(h, target) && e == 0 && h->sender_is_up)
 		e = pthread_cond_timedwait(&h->done, &h->queue_lock, &until);
 	if (!h->sender_is_up)
 		r = HEADRACE_SYSTEM;
-	else if (h->n_done < target)
+	else if (!is_decided(h, target))
 		r = HEADRACE_TIMEOUT;
-	else if (get(&h->datagrams_failed) != failed_before)
-		r = HEADRACE_SEND_FAILED;
+	else if (given_up(h) != given_up_before)
+		r = h->is_reliable ? HEADRACE_GIVEN_UP : HEADRACE_SEND_FAILED;
 	pthread_mutex_unlock(&h->queue_lock);
 	return r;
 }
@@ -2167,6 +4518,51 @@ static void collect_unreachable(struct headrace *h)
 	pthread_mutex_unlock(&h->queue_lock);
 }
 
+/* Of all layouts: an event is counted where it was appended. */
+static uint64_t tracked(struct headrace *h, uint64_t *streams)
+{
+	uint64_t n = 0;
+
+	for (struct layout *l = layout_of(h); l != NULL; l = l->older)
+		for (uint32_t i = 0; i < l->n_shards; i++) {
+			pthread_mutex_lock(&l->shards[i].lock);
+			n += l->shards[i].events_tracked;
+			*streams = h->stream.no;
+			pthread_mutex_unlock(&l->shards[i].lock);
+		}
+	return n;
+}
+
+static void counts_read(struct headrace *h, struct headrace_counts *out)
+{
+	const struct {
+		enum core_counter counter;
+		uint64_t *to;
+	} rows[] = {
+		{ COMMITTED_EVENTS, &out->events_committed },
+		{ DROPPED_EVENTS, &out->events_expired },
+		{ UNKNOWN_EVENTS, &out->events_unknown },
+		{ LOST_EVENTS, &out->events_lost },
+		{ LOST_DATAGRAMS, &out->datagrams_lost },
+		{ RESENT_DATAGRAMS, &out->datagrams_resent },
+		{ SENT_PROBES, &out->probes_sent },
+		{ ANSWERS, &out->answers },
+		{ ANSWERS_IGNORED, &out->answers_ignored },
+		{ FAILOVERS, &out->failovers },
+	};
+
+	/* Pairs with counts_publish(): what is decided was tracked before. */
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		*rows[i].to =
+			__atomic_load_n(&h->counts[rows[i].counter], __ATOMIC_ACQUIRE);
+	if (!h->is_reliable)
+		return;
+	out->events_sent = get(&h->counts[SENT_EVENTS]);
+	out->datagrams_sent =
+		get(&h->counts[SENT_DATAGRAMS]) + get(&h->counts[RESENT_DATAGRAMS]);
+	out->bytes_sent = get(&h->counts[SENT_BYTES]);
+}
+
 void headrace_stats(struct headrace *h, struct headrace_counts *out)
 {
 	memset(out, 0, sizeof(*out));
@@ -2181,14 +4577,17 @@ void headrace_stats(struct headrace *h, struct headrace_counts *out)
 	out->send_retries = get(&h->send_retries);
 	out->send_unreachable = get(&h->send_unreachable);
 	out->last_send_errno = __atomic_load_n(&h->last_send_errno, __ATOMIC_RELAXED);
-	for (uint32_t i = 0; i < h->n_shards; i++) {
-		pthread_mutex_lock(&h->shards[i].lock);
-		out->events_tracked += h->shards[i].events_tracked;
-		out->streams = h->stream.no;
-		pthread_mutex_unlock(&h->shards[i].lock);
+	counts_read(h, out);
+	out->events_tracked = tracked(h, &out->streams);
+	if (h->is_reliable) {
+		out->streams = get(&h->counts[STREAMS]);
+		out->events_waiting = out->events_tracked + out->events_restored -
+				      out->events_committed - out->events_expired -
+				      out->events_unknown;
+	} else {
+		out->events_waiting =
+			out->events_tracked - out->events_sent - out->events_failed;
 	}
-	out->events_waiting =
-		out->events_tracked - out->events_sent - out->events_failed;
 	out->events_dropped = get(&h->events_dropped);
 	for (int i = 0; i < HEADRACE_RESULT_COUNT; i++) {
 		out->refused[i] = get(&h->refused[i]);

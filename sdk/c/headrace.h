@@ -14,14 +14,20 @@
  * track() checks the event, encodes it into the open batch of its user's shard
  * and returns: it makes no system call for it (one to wake a sleeping sender)
  * and waits for nobody who waits for the network. A batch leaves when the next
- * event does not fit any more, or flush_ms after its first event. All memory is
- * taken by headrace_open().
+ * event does not fit any more, or flush_ms after its first event; where others of
+ * its shard wait for credit, it waits with them and fills up. All memory is taken
+ * by headrace_open().
  *
- * What this version promises. It speaks to appliances with `handshake: off`:
- * datagrams are sent once and not acknowledged, so one lost on the way stays
- * lost; the appliance sees and counts the gap. Whatever is lost *here* is
- * counted in struct headrace_counts. Events of one user arrive in the order of
- * their track() calls, unless the network reorders datagrams.
+ * What is promised. Each event is committed to the appliance's log exactly once,
+ * in the order of its user's track() calls, or it is said what became of it: see
+ * enum headrace_state. A datagram is kept and sent again, verbatim, until the
+ * shard's owner says that it is committed; it is never sent under another identity.
+ * Not protected: a clone of a running machine, and a disk queue that was put back
+ * from a copy.
+ *
+ * HEADRACE_HANDSHAKE_OFF speaks to appliances with `handshake: off`: datagrams are
+ * sent once and not acknowledged, one lost on the way stays lost, and the appliance
+ * counts the gap. Events of one user arrive in order unless the network reorders.
  *
  * The first part is for applications. The second, headrace_encoder_*, makes
  * datagrams in the caller's memory and does no input or output at all.
@@ -69,7 +75,9 @@ extern "C" {
 	X(BAD_WRITE_KEY, "bad_write_key", "the write key cannot be used")              \
 	X(TIMEOUT, "timeout", "the time given ran out first")                          \
 	X(SEND_FAILED, "send_failed", "the network did not take a datagram")           \
-	X(SYSTEM, "system", "the system refused a thread, socket or memory")
+	X(SYSTEM, "system", "the system refused a thread, socket or memory")           \
+	X(GIVEN_UP, "given_up", "some events were given up: see enum headrace_state")  \
+	X(BAD_QUEUE, "bad_queue", "the disk queue cannot be used")
 
 enum headrace_result {
 #define HEADRACE_RESULT(name, label, sentence) HEADRACE_##name,
@@ -145,12 +153,52 @@ enum headrace_codec {
 	HEADRACE_JSON = 2,
 };
 
+enum headrace_handshake {
+	HEADRACE_HANDSHAKE_ON,
+	HEADRACE_HANDSHAKE_OFF,
+};
+
+/* What became of an event that track() took. */
+enum headrace_state {
+	/* It is in the log, once. */
+	HEADRACE_COMMITTED,
+	/* It never left: older than event_ttl_ms before it had a sequence, or the
+	 * handle was closed. */
+	HEADRACE_DROPPED,
+	/* It was sent, and nobody will ever say: older than event_ttl_ms without an
+	 * acknowledgement, the appliances forgot its stream, or the handle was closed.
+	 * It is in the log once or not at all, and is not sent any more. */
+	HEADRACE_UNKNOWN,
+	/* It was committed, and the log lost its end after that. */
+	HEADRACE_LOST,
+	HEADRACE_STATES
+};
+
+/* One event, or for HEADRACE_LOST, whose events are not in memory any more, the
+ * datagrams `first` to `last` of {stream, shard}: n_events is what the newest 1,024
+ * of these held. Texts are valid during the call. */
+struct headrace_outcome {
+	enum headrace_state state;
+	struct headrace_slice user, id; /* empty in LOST */
+	uint64_t n_events;
+	uint64_t birth, random; /* of the stream; 0: it had no sequence */
+	uint64_t first, last;   /* sequence of its datagram */
+	uint32_t shard;
+	uint32_t index; /* in its datagram, from 0 */
+};
+
+/* Called by the sender thread, so it holds up all sending, and must not call
+ * headrace_flush() or headrace_close(). */
+typedef void headrace_outcome_fn(void *arg, const struct headrace_outcome *outcome);
+
 /* Start from all zero: 0 and NULL mean the default named here. */
 struct headrace_config {
 	/* Required. "host:port", "[address]:port", "host:first-last" for a range of
-	 * ports, or several of these separated by commas. Shard s goes to the address
-	 * number s % (how many there are), counted in the order written, so give
-	 * appliance i of n the `shards:` with s % n = i. */
+	 * ports, or several of these separated by commas. Shard s begins with address
+	 * number s % (how many there are), counted in the order written; it goes to
+	 * the next where that one is silent, and to the owner's where that one names
+	 * it. Without handshake it stays: give appliance i of n the `shards:` with
+	 * s % n = i. */
 	const char *address;
 
 	/* Required: the write key, by its number and as 32 hex digits, or in a file of
@@ -160,28 +208,55 @@ struct headrace_config {
 	const char *key_hex;
 	const char *key_file;
 
-	/* As the appliance's data set says: n_shards 5, generation 1. */
+	/* As the appliance's data set says: n_shards 5, generation 1. With handshake
+	 * they are where it begins: the appliance tells. */
 	uint32_t n_shards;
 	uint32_t generation;
 
 	enum headrace_codec codec; /* HEADRACE_PROTOBUF */
 
-	/* UDP payload bytes, 256 to 1,472. 1,232: never fragmented, whatever the way. */
+	/* UDP payload bytes, 256 to 1,472. 1,232: never fragmented, whatever the way.
+	 * Less where the appliance takes no more. */
 	uint32_t datagram_bytes;
 	uint32_t flush_ms; /* 5: the longest an event waits for company */
 
-	/* 4 MiB: memory for events not yet taken by the network, a datagram at a time.
-	 * When it is used up new events are dropped, counted, and reported to the
-	 * appliance. At least one datagram per shard and one more. */
+	/* 4 MiB: memory for events that are not committed (without handshake: not yet
+	 * taken by the network), a datagram at a time. When it is used up new events
+	 * are dropped, counted, and reported to the appliance. At least one datagram
+	 * per shard and one more. */
 	uint64_t queue_bytes;
 
-	/* 100: how long a datagram is tried again while the network is busy (EAGAIN,
-	 * ENOBUFS) before it counts as failed. In headrace_close(): for all together. */
+	/* 100: without handshake, how long a datagram is tried again while the network
+	 * is busy (EAGAIN, ENOBUFS) before it counts as failed. In headrace_close():
+	 * for all together. */
 	uint32_t send_retry_ms;
 
 	/* 3,600,000: a new stream is opened this often. At most the appliance's
 	 * stream.max_age. */
 	uint64_t stream_max_age_ms;
+
+	enum headrace_handshake handshake; /* HEADRACE_HANDSHAKE_ON */
+
+	/* Ten minutes, with queue_dir seven days, which is also the most: how long an
+	 * event is tried before it is given up. */
+	uint64_t event_ttl_ms;
+
+	/* 5,000: how long headrace_close() waits for what is not committed. */
+	uint32_t close_ms;
+
+	/* A folder for a queue that survives the process: docs/sdk-queue.md. What it
+	 * holds from earlier processes is sent first. queue_bytes bounds it as well:
+	 * the file has at most twice as many and 1 MiB. NULL: memory only. */
+	const char *queue_dir;
+	/* Do not wait for the disk before a datagram is sent: the queue then survives
+	 * the process, but after a loss of power events may be sent twice. */
+	bool queue_no_sync;
+
+	/* Told of each event in one of these states: bits 1u << enum headrace_state.
+	 * NULL: nobody. */
+	headrace_outcome_fn *on_outcome;
+	void *on_outcome_arg;
+	unsigned int outcomes;
 };
 
 /*
@@ -227,18 +302,24 @@ int headrace_track_event(struct headrace *h, const struct headrace_event *event)
 #endif
 
 /*
- * Hand everything tracked before this call to the network, and wait for that.
- * It says nothing about arrival: acknowledgements do not exist yet.
- * Returns OK, TIMEOUT, SEND_FAILED (all handed over or given up, and since the
- * call began at least one datagram was given up) or SYSTEM.
+ * Wait until everything tracked before this call is committed; without handshake:
+ * handed to the network, which says nothing about arrival.
+ * Returns OK; TIMEOUT (headrace_waiting() says how many are left); GIVEN_UP, without
+ * handshake SEND_FAILED (nothing is left, and since the call began some were given
+ * up); or SYSTEM.
  */
 int headrace_flush(struct headrace *h, uint32_t timeout_ms);
+
+/* Events that are not decided yet: events_waiting of headrace_stats(). */
+uint64_t headrace_waiting(struct headrace *h);
 
 /*
  * What became of the events, since headrace_open() (in a forked child: since the
  * fork). At rest, and after headrace_flush():
  *     calls of track = tracked + refused + dropped
- *     tracked = sent + failed + waiting
+ *     with handshake:    tracked + restored = committed + expired + unknown + waiting
+ *     without handshake: tracked = sent + failed + waiting
+ * (lost were committed before.)
  * While other threads are at work the numbers are each right but not all of one
  * moment.
  */
@@ -246,11 +327,24 @@ struct headrace_counts {
 	uint64_t events_tracked; /* taken: track returned OK */
 	uint64_t events_refused; /* bad input; by reason in refused[] */
 	uint64_t events_dropped; /* the queue was full; reported to the appliance */
-	uint64_t events_sent;    /* in datagrams that the network took */
-	uint64_t events_failed;  /* in datagrams that it did not take: a gap */
+	uint64_t events_sent;    /* in datagrams that the network took, once each */
+	uint64_t events_failed;  /* without handshake: that it did not take: a gap */
 	uint64_t events_waiting;
-	uint64_t datagrams_sent;
-	uint64_t datagrams_failed;
+	uint64_t events_restored;  /* from the disk queue of earlier processes */
+	uint64_t events_committed; /* HEADRACE_COMMITTED */
+	uint64_t events_expired;   /* HEADRACE_DROPPED */
+	uint64_t events_unknown;   /* HEADRACE_UNKNOWN */
+	uint64_t events_lost;      /* HEADRACE_LOST, in datagrams_lost */
+	uint64_t datagrams_lost;
+	uint64_t datagrams_sent; /* each transmission */
+	uint64_t datagrams_resent;
+	uint64_t datagrams_failed; /* the network refused */
+	uint64_t probes_sent;
+	uint64_t answers,
+		answers_ignored; /* ignored: forged, of a former owner, late */
+	uint64_t failovers;      /* a shard went to another address */
+	uint64_t queue_errors;   /* writes that the disk queue did not take */
+	int last_queue_errno;
 	uint64_t bytes_sent;       /* UDP payload */
 	uint64_t send_retries;     /* the network was busy */
 	uint64_t send_unreachable; /* "port unreachable": nobody listens there */
@@ -262,8 +356,10 @@ struct headrace_counts {
 void headrace_stats(struct headrace *h, struct headrace_counts *out);
 
 /*
- * Send what is left, stop the sender, free everything. No other thread may be in
- * a call with h, or enter one. NULL is fine. Returns OK, or SEND_FAILED when some
+ * Send what is left, wait for it up to close_ms, stop the sender, free everything.
+ * No other thread may be in a call with h, or enter one. NULL is fine. Returns OK;
+ * TIMEOUT where something is not committed (in the disk queue it waits for the next
+ * start, otherwise it is given up and told); without handshake SEND_FAILED when some
  * of what was left was not taken by the network.
  */
 int headrace_close(struct headrace *h);
@@ -271,8 +367,9 @@ int headrace_close(struct headrace *h);
 /*
  * fork(): parent and child may both go on with the handle. What waited belongs to
  * the parent; the child begins a stream and sockets of its own with its first
- * event. (A raw clone() does not run the handlers this needs.) A process that
- * starts anew starts a new stream, and what waited in the old one's memory is gone.
+ * event, and with queue_dir a file. (A raw clone() does not run the handlers this
+ * needs.) A process that starts anew starts a new stream; what waited in the old
+ * one's memory is gone, what waited in its disk queue is sent first, as it was.
  */
 
 /* ---- the encoder: datagrams without input or output ---- */

@@ -6,11 +6,16 @@
  *
  *     cc -o track track.c headrace.c -lpthread
  *     ./track 127.0.0.1:7400 1 000102030405060708090a0b0c0d0e0f user_42
+ *
+ * Where the appliance runs with `handshake: off` say so, and its number of shards:
+ *
+ *     ./track 127.0.0.1:7400 1 000102030405060708090a0b0c0d0e0f user_42 5 off
  */
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "headrace.h"
 
@@ -47,9 +52,10 @@ static void print_stats(struct headrace *h)
 
 	headrace_stats(h, &s);
 	printf("events     %" PRIu64 " tracked, %" PRIu64 " sent, %" PRIu64
-	       " failed, %" PRIu64 " dropped, %" PRIu64 " refused\n",
-	       s.events_tracked, s.events_sent, s.events_failed, s.events_dropped,
-	       s.events_refused);
+	       " committed, %" PRIu64 " failed, %" PRIu64 " dropped, %" PRIu64
+	       " refused\n",
+	       s.events_tracked, s.events_sent, s.events_committed, s.events_failed,
+	       s.events_dropped, s.events_refused);
 	printf("datagrams  %" PRIu64 " sent, %" PRIu64 " bytes\n", s.datagrams_sent,
 	       s.bytes_sent);
 	if (s.send_unreachable > 0)
@@ -69,7 +75,7 @@ int main(int argc, char **argv)
 	if (argc < 5) {
 		fprintf(stderr,
 			"usage: %s <host:port> <key id> <32 hex digits | key file> "
-			"<user> [shards]\n",
+			"<user> [shards [off]]\n",
 			argv[0]);
 		return 2;
 	}
@@ -81,14 +87,21 @@ int main(int argc, char **argv)
 		config.key_file = argv[3];
 	if (argc > 5)
 		config.n_shards = (uint32_t)strtoul(argv[5], NULL, 10);
+	if (argc > 6 && strcmp(argv[6], "off") == 0)
+		config.handshake = HEADRACE_HANDSHAKE_OFF;
 
 	if (headrace_open(&config, &h, error, sizeof(error)) != HEADRACE_OK) {
 		fprintf(stderr, "headrace: %s\n", error);
 		return 1;
 	}
 	r = track_all(h, argv[4]);
-	if (r == HEADRACE_OK)
-		r = headrace_flush(h, 1000);
+	if (r == HEADRACE_OK) {
+		/* With the handshake: they are in the log. */
+		r = headrace_flush(h, 3000);
+		if (r != HEADRACE_OK)
+			fprintf(stderr, "flush: %s; %" PRIu64 " events wait\n",
+				headrace_result_text(r), headrace_waiting(h));
+	}
 	print_stats(h);
 	if (headrace_close(h) != HEADRACE_OK || r != HEADRACE_OK)
 		return 1;

@@ -96,7 +96,8 @@ static void *track(void *arg)
 static double track_on(unsigned int n_threads, struct headrace_counts *s)
 {
 	struct headrace_config c = { .key_hex = "000102030405060708090a0b0c0d0e0f",
-				     .queue_bytes = 256u << 20 };
+				     .queue_bytes = 256u << 20,
+				     .handshake = HEADRACE_HANDSHAKE_OFF };
 	pthread_t threads[16];
 	struct headrace *h;
 	char address[32], error[256];

@@ -47,6 +47,7 @@ static struct headrace_config config(void)
 		.key_id = 7,
 		.key_hex = WRITE_KEY_HEX,
 		.n_shards = N_SHARDS,
+		.handshake = HEADRACE_HANDSHAKE_OFF,
 	};
 }
 
@@ -784,7 +785,8 @@ static void a_wrong_configuration_is_refused_with_a_sentence(void)
 		  NULL,
 		  HEADRACE_BAD_ADDRESS,
 		  "1 to 65535" },
-		{ { KEY, .address = "127.0.0.1:7400-7405" },
+		{ { KEY, .address = "127.0.0.1:7400-7405",
+		    .handshake = HEADRACE_HANDSHAKE_OFF },
 		  NULL,
 		  HEADRACE_BAD_ADDRESS,
 		  "6 of them for 5 shards" },

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The core of the SDK against appliances that acknowledge, over a network that does
+ * what networks do, in simulated time. */
+
+#include "tests/unit/hr_test.h"
+#include "tests/unit/sdk/world.h"
+
+#define SEEDS 1500
+
+static void track_some(struct world *w, unsigned int n, uint64_t for_us)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		(void)world_track(w, (uint32_t)(world_draw(w) % WORLD_USERS));
+		world_run(w, w->now_us + world_draw(w) % (2 * for_us / n + 1));
+	}
+}
+
+static void everything_is_committed_once_and_in_order(void)
+{
+	struct world_conf conf = world_conf(1);
+	struct world *w = world_new(&conf);
+
+	track_some(w, 500, 1000000);
+	CU_ASSERT_TRUE(world_drain(w, 2000000));
+	CU_ASSERT_TRUE(laws_hold(w));
+	CU_ASSERT_EQUAL(total(w, COMMITTED_EVENTS), 500);
+	CU_ASSERT_EQUAL(total(w, RESENT_DATAGRAMS), 0);
+	CU_ASSERT_EQUAL(total(w, ANSWERS_IGNORED), 0);
+	world_free(w);
+}
+
+/* ---- chaos ---- */
+
+static void be_bad(struct world *w)
+{
+	const uint32_t a = (uint32_t)world_draw(w) % w->conf.n_appliances;
+	const uint32_t s = (uint32_t)world_draw(w) % w->conf.fake.n_shards;
+
+	switch (world_draw(w) % 10) {
+	case 0:
+		fake_take(w->cluster, a, s);
+		break;
+	case 1:
+		fake_restart(w->cluster, a);
+		break;
+	case 2:
+		fake_set_down(w->cluster, a, true);
+		break;
+	case 3:
+		fake_set_down(w->cluster, a, false);
+		break;
+	case 4:
+		fake_set_credit(w->cluster, (uint32_t)(world_draw(w) % 3) * 20);
+		break;
+	case 5:
+		fake_change_secret(w->cluster);
+		break;
+	case 6:
+		fake_set_busy(w->cluster, (uint32_t)world_draw(w) % 20);
+		break;
+	case 7:
+		w->is_busy = !w->is_busy;
+		break;
+	default:
+		w->conf.loss = (unsigned int)world_draw(w) % 5 * 100;
+		break;
+	}
+}
+
+static void be_good(struct world *w)
+{
+	for (uint32_t a = 0; a < w->conf.n_appliances; a++)
+		fake_set_down(w->cluster, a, false);
+	fake_set_credit(w->cluster, 32);
+	fake_set_busy(w->cluster, 0);
+	w->is_busy = false;
+	w->conf.loss = w->conf.doubling = 0;
+}
+
+/* Unlimited faults, then none: the queue must drain and every law hold. */
+static void thousands_of_bad_networks_and_appliances(void)
+{
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		struct world_conf conf = world_conf(seed);
+		struct world *w;
+
+		conf.n_appliances = (uint32_t)(1 + seed % 3);
+		conf.loss = (unsigned int)(seed % 7) * 50;
+		conf.doubling = (unsigned int)(seed % 5) * 60;
+		conf.delay_us = seed % 11 * 4000;
+		conf.max_age_us = 2000000; /* streams change in mid-load */
+		conf.codec = seed % 3 == 0 ? HEADRACE_JSON : HEADRACE_PROTOBUF;
+		w = world_new(&conf);
+		for (int i = 0; i < 12; i++) {
+			be_bad(w);
+			track_some(w, 15, 400000);
+		}
+		be_good(w);
+		if (!world_drain(w, 60000000)) {
+			printf("\nseed %llu does not drain\n",
+			       (unsigned long long)seed);
+			CU_FAIL("an event waits for ever");
+		}
+		if (!laws_hold(w) || total(w, COMMITTED_EVENTS) != w->n_events)
+			CU_FAIL("a law is broken");
+		world_free(w);
+	}
+}
+
+int main(void)
+{
+	static CU_TestInfo tests[] = {
+		{ "everything is committed once and in order",
+		  everything_is_committed_once_and_in_order },
+		{ "thousands of bad networks and appliances",
+		  thousands_of_bad_networks_and_appliances },
+		CU_TEST_INFO_NULL,
+	};
+
+	return hr_test_run("sdk core", NULL, NULL, tests);
+}
