@@ -126,7 +126,8 @@ static int gather_one(struct hr_view *v, uint16_t shard, struct hr_err *err)
 		return 0;
 	}
 	r = hr_redis_links_next(&v->links, shard, &s->taken, wait_ms, &link, err);
-	if (r == -EPROTO)
+	/* -ENODATA: neither log nor snapshots reach back to its position. */
+	if (r == -EPROTO || r == -ENODATA)
 		hr_redis_stop_shard(v, shard, err->text);
 	else if (r < 0 && r != -ENOMEM)
 		note_trouble(v, err->text);

@@ -163,7 +163,8 @@ int hr_redis_links_check(struct hr_redis_links *l, uint16_t shard,
 
 /* ---- replay --------------------------------------------------------------------------- */
 
-static int open_replay(struct hr_redis_links *l, uint16_t shard, struct hr_err *err)
+static int open_replay(struct hr_redis_links *l, uint16_t shard, uint64_t behind_n,
+		       struct hr_err *err)
 {
 	int r;
 
@@ -172,14 +173,15 @@ static int open_replay(struct hr_redis_links *l, uint16_t shard, struct hr_err *
 	hr_info("view",
 		"redis: shard %u is behind what is in memory: the log is folded again",
 		shard);
-	r = hr_replay_open(&l->replay, l->conf->config, l->conf->set, shard, err);
+	r = hr_replay_open(&l->replay, l->conf->config, l->conf->set, shard, behind_n,
+			   err);
 	if (r < 0) {
 		l->replay = NULL;
 		l->replay_retry_us = hr_mono_us() + REPLAY_RETRY_US;
 		return r;
 	}
 	l->replay_shard = shard;
-	l->replay_next = 1;
+	l->replay_next = hr_replay_n(l->replay) + 1;
 	return 1;
 }
 
@@ -212,7 +214,7 @@ static int take_replayed(struct hr_redis_links *l, uint16_t shard,
 	if (l->replay != NULL && behind->n + 1 < l->replay_next)
 		close_replay(l);
 	if (l->replay == NULL) {
-		r = open_replay(l, shard, err);
+		r = open_replay(l, shard, behind->n, err);
 		if (r <= 0)
 			return r;
 		r = 2;

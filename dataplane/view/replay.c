@@ -5,34 +5,109 @@
 #include <stdlib.h>
 
 #include "common/config.h"
+#include "common/log.h"
 #include "dataplane/fold/fold.h"
 #include "dataplane/log/reader.h"
+#include "dataplane/snapshot/recovery.h"
+#include "dataplane/snapshot/vault.h"
 #include "dataplane/view/replay.h"
 
 #define ALL_EVENTS UINT32_MAX /* nobody waits between two slices */
 #define CACHE_LINE 64u
+#define STORE_WAIT_MS 5000u
 
 struct hr_replay {
 	struct hr_data_set set;
 	struct hr_reader *reader;
 	struct hr_fold *fold; /* NULL until link 1 has said how large it must be */
+	uint64_t behind_n;    /* the position it was opened for */
 	uint32_t max_streams; /* of the configuration */
 	uint16_t shard;
 };
 
+/* ---- from a snapshot --------------------------------------------------------------- */
+
+static int restore(struct hr_replay *replay, struct hr_vault *vault,
+		   const struct hr_snapshot_entry *entry, struct hr_log_start *start,
+		   struct hr_err *err)
+{
+	uint8_t *image;
+	size_t bytes;
+	int r = hr_vault_load(vault, entry, &image, &bytes, err);
+
+	if (r < 0)
+		return r;
+	r = hr_snapshot_restore(&replay->fold, start, &replay->set, replay->shard,
+				replay->max_streams, image, bytes, err);
+	free(image);
+	return r;
+}
+
+/* The newest at or before the position that can be read. 0 also when there is none. */
+static int find_state(struct hr_replay *replay, struct hr_vault *vault,
+		      struct hr_log_start *start, struct hr_err *err)
+{
+	struct hr_snapshot_entry *entry;
+	int r = hr_vault_refresh(vault, err);
+
+	while (r == 0 && replay->fold == NULL &&
+	       (entry = hr_snapshot_index_newest(&vault->index, replay->behind_n)) !=
+		       NULL) {
+		r = restore(replay, vault, entry, start, err);
+		if (r == 0 || r == -EIO || r == -ENOMEM)
+			break;
+		hr_warn("view", "shard %u: the snapshot of link %llu is refused: %s",
+			replay->shard, (unsigned long long)entry->manifest.head.n,
+			err->text);
+		entry->is_refused = true;
+		r = 0;
+	}
+	if (replay->fold == NULL)
+		memset(start, 0, sizeof(*start));
+	return r;
+}
+
+static int look_for_state(struct hr_replay *replay, const struct hr_config *config,
+			  struct hr_log_start *start, struct hr_err *err)
+{
+	const struct hr_snapshot_ops *ops = hr_snapshot_ops_of(config);
+	struct hr_snapshot_store *store;
+	struct hr_vault vault;
+	int r;
+
+	memset(start, 0, sizeof(*start));
+	if (replay->behind_n == 0)
+		return 0;
+	r = ops->open(&store, config, &replay->set, STORE_WAIT_MS, err);
+	if (r < 0)
+		return r;
+	hr_vault_init(&vault, ops, store, &replay->set, replay->shard, STORE_WAIT_MS);
+	r = find_state(replay, &vault, start, err);
+	hr_vault_fini(&vault);
+	ops->close(store);
+	return r;
+}
+
 int hr_replay_open(struct hr_replay **out, const struct hr_config *config,
-		   const struct hr_data_set *set, uint16_t shard, struct hr_err *err)
+		   const struct hr_data_set *set, uint16_t shard, uint64_t behind_n,
+		   struct hr_err *err)
 {
 	struct hr_replay *replay = calloc(1, sizeof(*replay));
+	struct hr_log_start start;
 	int r;
 
 	if (replay == NULL)
 		return hr_fail(err, -ENOMEM, "no memory to replay the log");
 	replay->set = *set;
 	replay->shard = shard;
+	replay->behind_n = behind_n;
 	replay->max_streams = config->stream_max;
-	r = hr_reader_open(&replay->reader, config, &replay->set, shard, err);
+	r = look_for_state(replay, config, &start, err);
+	if (r == 0)
+		r = hr_reader_open_at(&replay->reader, config, &replay->set, shard,
+				      &start, err);
 	if (r < 0) {
+		hr_fold_free(replay->fold);
 		free(replay);
 		return r;
 	}
@@ -40,12 +115,16 @@ int hr_replay_open(struct hr_replay **out, const struct hr_config *config,
 	return 0;
 }
 
+uint64_t hr_replay_n(const struct hr_replay *replay)
+{
+	return replay->fold == NULL ? 0 : hr_fold_n(replay->fold);
+}
+
 void hr_replay_close(struct hr_replay *replay)
 {
 	if (replay == NULL)
 		return;
-	if (replay->fold != NULL)
-		hr_fold_free(replay->fold);
+	hr_fold_free(replay->fold);
 	hr_reader_close(replay->reader);
 	free(replay);
 }
@@ -125,6 +204,13 @@ int hr_replay_next(struct hr_replay *replay, uint32_t wait_ms, struct hr_link **
 	struct hr_link *link;
 	int r = hr_reader_next(replay->reader, wait_ms, &link, err);
 
+	if (r == -ENODATA && hr_replay_n(replay) == 0)
+		return hr_fail(
+			err, r,
+			"shard %u: link %llu is too old to replay from: the log "
+			"does not begin with link 1 any more, and no snapshot of "
+			"a link up to it is kept",
+			replay->shard, (unsigned long long)replay->behind_n);
 	if (r <= 0)
 		return r;
 	r = fold_link(replay, link, err);

@@ -286,7 +286,10 @@ static int next_of_replay(struct hr_topics_publisher *p, struct hr_link **out,
 			"topics: shard %u: link %" PRIu64 " has left memory, folding "
 			"the log again",
 			p->shape.shard, p->at.n + 1);
-		r = hr_replay_open(&p->replay, v->config, &v->set, p->shape.shard, err);
+		r = hr_replay_open(&p->replay, v->config, &v->set, p->shape.shard,
+				   p->at.n, err);
+		if (r == -EIO)
+			return -EAGAIN; /* snapshots are out of reach for now */
 	}
 	while (r == 0 && !hr_topics_stops(v)) {
 		struct hr_link *link;

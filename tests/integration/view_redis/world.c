@@ -259,9 +259,11 @@ struct hr_replay {
 };
 
 int hr_replay_open(struct hr_replay **out, const struct hr_config *config,
-		   const struct hr_data_set *set, uint16_t shard, struct hr_err *err)
+		   const struct hr_data_set *set, uint16_t shard, uint64_t behind_n,
+		   struct hr_err *err)
 {
 	(void)config;
+	(void)behind_n;
 	(void)set;
 	(void)err;
 	*out = calloc(1, sizeof(**out));
@@ -269,6 +271,11 @@ int hr_replay_open(struct hr_replay **out, const struct hr_config *config,
 	(*out)->next = 1;
 	the_world->n_replays++;
 	return 0;
+}
+
+uint64_t hr_replay_n(const struct hr_replay *replay)
+{
+	return replay->next - 1;
 }
 
 void hr_replay_close(struct hr_replay *replay)

@@ -324,7 +324,7 @@ static void *follow(void *p)
 	int r;
 
 	free(p);
-	r = hr_replay_open(&replay, arg.f->config, arg.f->set, arg.shard, &err);
+	r = hr_replay_open(&replay, arg.f->config, arg.f->set, arg.shard, 0, &err);
 	while (r >= 0 && !atomic_load(&arg.f->stops)) {
 		struct hr_link *link;
 

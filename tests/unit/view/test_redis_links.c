@@ -52,19 +52,26 @@ struct hr_replay {
 };
 
 static uint32_t n_open;
+static uint64_t snapshot_n; /* of the snapshot there is; 0: none */
 
 int hr_replay_open(struct hr_replay **out, const struct hr_config *config,
 		   const struct hr_data_set *data_set, uint16_t shard,
-		   struct hr_err *err)
+		   uint64_t behind_n, struct hr_err *err)
 {
 	(void)config;
 	(void)data_set;
 	(void)err;
 	*out = calloc(1, sizeof(**out));
 	CU_ASSERT_PTR_NOT_NULL_FATAL(*out);
-	**out = (struct hr_replay){ shard, 1 };
+	**out = (struct hr_replay){ shard,
+				    snapshot_n <= behind_n ? snapshot_n + 1 : 1 };
 	n_open++;
 	return 0;
+}
+
+uint64_t hr_replay_n(const struct hr_replay *replay)
+{
+	return replay->next - 1;
 }
 
 void hr_replay_close(struct hr_replay *replay)
@@ -93,6 +100,7 @@ static void begin(void)
 	for (uint16_t s = 0; s < SHARDS; s++)
 		at[s] = (struct hr_position){ .hash = hash_of(s, 0) };
 	n_open = 0;
+	snapshot_n = 0;
 }
 
 static void end(void)
@@ -169,6 +177,28 @@ static void a_shard_whose_position_does_not_fit_gives_its_replay_up(void)
 	end();
 }
 
+static void a_replay_goes_on_from_a_snapshot(void)
+{
+	begin();
+	put(0, 9);
+	put(1, 1);
+	CU_ASSERT_EQUAL(take(0), 9);
+	put(0, 20);
+	put(1, 2); /* what was before it has left memory */
+	snapshot_n = 7;
+	CU_ASSERT_EQUAL(take(0), 20); /* two are passed over */
+	at[0].n = 7;
+	at[0].hash = hash_of(0, 7);
+	hr_redis_links_done(&links, 0, UINT64_MAX);
+	CU_ASSERT_EQUAL(take(0), 20); /* none is */
+	snapshot_n = 8;
+	at[0].n = 7;
+	at[0].hash = hash_of(0, 7);
+	hr_redis_links_done(&links, 0, UINT64_MAX);
+	CU_ASSERT_EQUAL(take(0), 20); /* behind the position: not that one */
+	end();
+}
+
 int main(void)
 {
 	static CU_TestInfo tests[] = {
@@ -178,6 +208,8 @@ int main(void)
 		  a_shard_that_is_left_gives_its_replay_up },
 		{ "a shard whose position does not fit gives its replay up",
 		  a_shard_whose_position_does_not_fit_gives_its_replay_up },
+		{ "a replay goes on from a snapshot",
+		  a_replay_goes_on_from_a_snapshot },
 		CU_TEST_INFO_NULL,
 	};
 
