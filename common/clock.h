@@ -25,4 +25,9 @@ static inline uint64_t hr_wall_us(void)
 	return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
 }
 
+/* Both, read together, for whoever takes time as an argument. */
+struct hr_now {
+	uint64_t mono_us, wall_us;
+};
+
 #endif

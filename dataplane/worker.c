@@ -115,6 +115,28 @@ static void fail(struct hr_worker *w, const struct hr_link *link, int error)
 	atomic_store_explicit(&w->has_failed, true, memory_order_release);
 }
 
+/* What is no link; it goes back at once, behind the links before it. */
+static void obey(struct hr_worker *w, struct hr_link *told)
+{
+	struct hr_worker_shard *s = w->by_shard[told->shard];
+	struct hr_fold *old = s->fold;
+
+	switch (told->kind) {
+	case HR_TOLD_FENCE:
+		hr_intake_fence(s->intake, told->fence_no);
+		break;
+	case HR_TOLD_STATE:
+		s->fold = told->fold;
+		told->fold = old;
+		obey_chain(s);
+		show_totals(s);
+		break;
+	case HR_TOLD_LOST:
+	case HR_TOLD_LINK:
+		break;
+	}
+}
+
 static bool next_link(struct hr_worker *w)
 {
 	void *got;
@@ -123,6 +145,10 @@ static bool next_link(struct hr_worker *w)
 	if (rte_ring_dequeue(w->accepted, &got) != 0)
 		return false;
 	w->link = got;
+	if (w->link->kind != HR_TOLD_LINK) {
+		obey(w, w->link);
+		return true;
+	}
 	r = hr_fold_begin(w->by_shard[w->link->shard]->fold, w->link);
 	if (r == 0)
 		return true;
@@ -139,11 +165,14 @@ static bool fold_some(struct hr_worker *w)
 	if (w->link == NULL && !next_link(w))
 		return false;
 	s = w->by_shard[w->link->shard];
-	if (!hr_fold_step(s->fold, FOLD_SLICE))
-		return true;
-	if (w->link->body_kind == HR_BODY_CONFIG)
-		obey_chain(s);
-	show_totals(s);
+	if (w->link->kind == HR_TOLD_LINK) {
+		if (!hr_fold_step(s->fold, FOLD_SLICE))
+			return true;
+		if (w->link->body_kind == HR_BODY_CONFIG)
+			obey_chain(s);
+		w->link->next_due_us = hr_fold_next_due(s->fold);
+		show_totals(s);
+	}
 	/* It cannot be full: the committer keeps HR_OWNER_WINDOW. */
 	if (rte_ring_enqueue(w->folded, w->link) != 0)
 		return true;

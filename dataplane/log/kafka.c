@@ -30,7 +30,7 @@ struct hr_kafka {
 	void *arg;
 	atomic_uint refs;
 	atomic_bool is_fatal;
-	_Atomic uint64_t errors;
+	_Atomic uint64_t errors, closed;
 	pthread_mutex_t lock; /* of last_error */
 	char last_error[REASON_BYTES + 64];
 };
@@ -240,7 +240,9 @@ static int on_closesocket(int fd, void *opaque)
 {
 	struct hr_kafka *k = opaque;
 
-	k->on_close(k->arg);
+	atomic_fetch_add_explicit(&k->closed, 1, memory_order_relaxed);
+	if (k->on_close != NULL)
+		k->on_close(k->arg);
 	return close(fd);
 }
 
@@ -268,8 +270,7 @@ static int fill(rd_kafka_conf_t *rk_conf, struct hr_kafka *k,
 	rd_kafka_conf_set_log_cb(rk_conf, on_log);
 	if (conf->on_delivery != NULL)
 		rd_kafka_conf_set_dr_msg_cb(rk_conf, on_delivery);
-	if (conf->on_close != NULL)
-		rd_kafka_conf_set_closesocket_cb(rk_conf, on_closesocket);
+	rd_kafka_conf_set_closesocket_cb(rk_conf, on_closesocket);
 	return 0;
 }
 
@@ -335,6 +336,11 @@ rd_kafka_t *hr_kafka_handle(const struct hr_kafka *k)
 uint64_t hr_kafka_errors(const struct hr_kafka *k)
 {
 	return atomic_load_explicit(&k->errors, memory_order_relaxed);
+}
+
+uint64_t hr_kafka_closed(const struct hr_kafka *k)
+{
+	return atomic_load_explicit(&k->closed, memory_order_relaxed);
 }
 
 void hr_kafka_last_error(struct hr_kafka *k, char *out, size_t max)

@@ -61,7 +61,9 @@ void hr_kafka_put(struct hr_kafka *kafka);
 rd_kafka_t *hr_kafka_handle(const struct hr_kafka *kafka);
 /* Errors that librdkafka reported to this client so far. */
 uint64_t hr_kafka_errors(const struct hr_kafka *kafka);
-/* The newest of them, or "" when there was none; for texts. */
+/* Broker connections of this client that were closed so far, by whichever side. */
+uint64_t hr_kafka_closed(const struct hr_kafka *kafka);
+/* The newest of its errors, or "" when there was none; for texts. */
 void hr_kafka_last_error(struct hr_kafka *kafka, char *out, size_t max);
 /* The producer cannot go on: destroy it. */
 bool hr_kafka_is_fatal(const struct hr_kafka *kafka);

@@ -3,26 +3,24 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "common/clock.h"
-#include "dataplane/log/log_impl.h"
+#include "dataplane/log/link.h"
 
 struct held {
 	struct hr_link link;
-	struct hr_kafka *client;
-	rd_kafka_message_t *message;
+	struct hr_log_message message;
 };
 
 static void release(struct hr_link *link)
 {
 	struct held *h = link->release_arg;
 
-	rd_kafka_message_destroy(h->message);
-	hr_kafka_put(h->client);
+	if (h->message.free != NULL)
+		h->message.free(&h->message);
 }
 
-int hr_link_from_message(struct hr_link **out, struct hr_kafka *client,
-			 rd_kafka_message_t *message, const struct hr_record *record,
-			 const struct hr_chain *chain, struct hr_err *err)
+int hr_link_new(struct hr_link **out, const struct hr_log_message *message,
+		const struct hr_record *record, const struct hr_chain *chain,
+		uint64_t mono_us, struct hr_err *err)
 {
 	const struct hr_link_head *head = &record->link;
 	struct hr_body_sum sum;
@@ -34,14 +32,14 @@ int hr_link_from_message(struct hr_link **out, struct hr_kafka *client,
 	h = calloc(1, sizeof(*h));
 	if (h == NULL)
 		return hr_fail(err, -ENOMEM, "no memory for a link");
-	h->client = hr_kafka_get(client);
-	h->message = message;
+	h->message = *message;
 	h->link = (struct hr_link){
+		.kind = HR_TOLD_LINK,
 		.shard = record->shard,
 		.body_kind = head->body_kind,
 		.n_events = sum.n_events,
 		.n_items = sum.n_items,
-		.record_bytes = (uint32_t)message->len,
+		.record_bytes = message->n_bytes,
 		.n = head->n,
 		.prev_hash = head->prev_hash,
 		.hash = chain->hash,
@@ -50,15 +48,29 @@ int hr_link_from_message(struct hr_link **out, struct hr_kafka *client,
 		.clock_us = head->clock_us,
 		.offset = message->offset,
 		.body = head->body,
-		.accepted_mono_us = hr_mono_us(),
+		.accepted_mono_us = mono_us,
 		.oldest_received_us = sum.oldest_received_us,
-		.held_bytes = sizeof(*h) + message->len,
+		.held_bytes = sizeof(*h) + message->n_bytes,
 		.release = release,
 		.release_arg = h,
+		.next_due_us = UINT64_MAX,
 	};
 	atomic_init(&h->link.refs, 1);
 	*out = &h->link;
 	return 0;
+}
+
+struct hr_link *hr_told_new(enum hr_told kind, uint16_t shard)
+{
+	struct hr_link *link = calloc(1, sizeof(*link));
+
+	if (link == NULL)
+		return NULL;
+	link->kind = kind;
+	link->shard = shard;
+	link->next_due_us = UINT64_MAX;
+	atomic_init(&link->refs, 1);
+	return link;
 }
 
 void hr_link_put(struct hr_link *link)

@@ -19,12 +19,31 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "dataplane/log/log.h"
 #include "dataplane/log/record.h"
 
+struct hr_fold;
 struct hr_out; /* dataplane/fold/fold.h */
 
+/*
+ * What the committer tells a shard's worker, in the order in which it happened. All of
+ * it comes back through `folded`; only links go on to the feed.
+ */
+enum hr_told {
+	HR_TOLD_LINK,  /* an accepted link, to be folded */
+	HR_TOLD_FENCE, /* a FENCE of ours was accepted: incarnation, fence_no. What is
+			* tentative under an older fence_no will never be accepted */
+	HR_TOLD_STATE, /* fold is what the links before the next one make: take it, put
+			* the old one in its place */
+	HR_TOLD_LOST,  /* the shard is not ours any more: incarnation */
+};
+
 struct hr_link {
-	/* Written by the maker before the link is shown to anybody. */
+	/* Written by the maker before the link is shown to anybody. Of anything but a
+	 * link only kind, shard, and what its kind says. */
+	enum hr_told kind;
+	uint32_t fence_no;
+	struct hr_fold *fold;
 	uint16_t shard;
 	uint16_t body_kind;
 	uint32_t n_events; /* sum of the items' counts */
@@ -46,6 +65,9 @@ struct hr_link {
 
 	/* Written by fold on the owner's core; read by views afterwards. */
 	struct hr_out *out;
+	/* Written by the worker when it is done with it: the record clock at which fold
+	 * has something to do without events; UINT64_MAX: nothing. */
+	uint64_t next_due_us;
 
 	/* References: the feed holds one, each reading view one. */
 	atomic_uint refs;
@@ -54,6 +76,25 @@ struct hr_link {
 static inline void hr_link_get(struct hr_link *link)
 {
 	atomic_fetch_add_explicit(&link->refs, 1, memory_order_relaxed);
+}
+
+/*
+ * The link that chain has just accepted as the record in message. Takes over the
+ * message on success. Returns 0, -ENOMEM, or what hr_body_check() says: then the reader
+ * stops by name. mono_us is now.
+ */
+int hr_link_new(struct hr_link **out, const struct hr_log_message *message,
+		const struct hr_record *record, const struct hr_chain *chain,
+		uint64_t mono_us, struct hr_err *err);
+
+/* Something else to be told. NULL: no memory. Whoever makes a STATE sets release, which
+ * frees the fold that comes back. */
+struct hr_link *hr_told_new(enum hr_told kind, uint16_t shard);
+
+/* The whole record of a link, as it lies in the log. */
+static inline struct hr_str hr_link_record(const struct hr_link *link)
+{
+	return (struct hr_str){ link->body.p - HR_LINK_HEAD_BYTES, link->record_bytes };
 }
 
 /* The last put frees outputs, bytes and link. Any thread but a worker. */

@@ -87,7 +87,8 @@ struct hr_log_ops {
 	void (*close)(struct hr_log *log);
 	/* Readable when there may be news; the caller polls and reads it empty. */
 	int (*wake_fd)(const struct hr_log *log);
-	/* Housekeeping that needs the caller's thread; cheap. */
+	/* Housekeeping that needs the caller's thread; cheap. To be called whenever
+	 * wake_fd was readable, and now and then. */
 	void (*poll)(struct hr_log *log);
 
 	/* Start reading a shard's partition at offset from (0: its first record ever; a
@@ -102,16 +103,21 @@ struct hr_log_ops {
 	enum hr_log_read (*read)(struct hr_log_part *part, struct hr_log_message *out,
 				 struct hr_err *err);
 	/* First offset that is there, and the one behind the last record, as of the
-	 * store's newest answer; -1: not known yet. Asks nobody. */
+	 * store's newest answer; -1: not known (Kafka tells the first one seldom). Asks
+	 * nobody. */
 	int64_t (*first)(const struct hr_log_part *part);
 	int64_t (*end)(const struct hr_log_part *part);
 
-	/* Close the writer, if any, and open another. Until writer() says READY or
-	 * FAILED, bytes given to the old one may still be read by it; afterwards never:
-	 * every append without a report is as good as reported. */
+	/* Close the writer, if any, and open another; while one is being opened this
+	 * changes nothing. From here on report() tells nothing of the old one. Until
+	 * writer() says READY, FAILED or NONE, bytes given to the old one may still be
+	 * read by it; afterwards never: every append without a report is as good as
+	 * reported. */
 	void (*renew)(struct hr_log_part *part);
-	/* The same, and no new one. */
+	/* The same, and no new one: it comes to NONE. */
 	void (*retire)(struct hr_log_part *part);
+	/* err: why it FAILED; of a READY one what people should know of it (the topic
+	 * is not there), or "". */
 	enum hr_log_writer (*writer)(struct hr_log_part *part, struct hr_err *err);
 
 	/*
@@ -136,9 +142,12 @@ struct hr_log_ops {
 	void (*verify)(struct hr_log_part *part, int64_t offset);
 	enum hr_log_read (*verified)(struct hr_log_part *part,
 				     struct hr_log_message *out, struct hr_err *err);
-	/* Connections of this handle that were lost so far: whoever sees it grow verifies
-	 * before it relies on what it read. */
+	/* Connections of this handle that were lost, and leaders that changed, so far:
+	 * whoever sees it grow verifies before it relies on what it read. */
 	uint64_t (*n_lost)(const struct hr_log *log);
+	/* Errors so far, in reading and in appending; for metrics. */
+	void (*errors)(const struct hr_log *log, uint64_t *reading,
+		       uint64_t *appending);
 
 	/* Drop what lies before an offset, which must be there. Blocks. The control
 	 * plane's alone. 0 or a negated errno with err. */

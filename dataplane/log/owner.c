@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <rte_ring.h>
@@ -23,7 +24,7 @@
 #define BURST 64u
 
 /*
- * How long a wait lasts. librdkafka's threads end it at once (wake_fd); workers never
+ * How long a wait lasts. The log's threads end it at once (wake_fd); workers never
  * call the kernel, so their rings are looked at when it is over: often while epochs
  * come, seldom when nothing has happened for a while.
  */
@@ -35,7 +36,7 @@
 /* Error callbacks, and whatever a wake-up may have missed. */
 #define SLOW_US 50000u
 
-void hr_owner_wake(struct hr_owner *o)
+static void wake(struct hr_owner *o)
 {
 	static const uint64_t one = 1;
 
@@ -48,26 +49,83 @@ static bool was_woken(struct hr_owner *o)
 {
 	uint64_t n;
 
-	return read(o->wake_fd, &n, sizeof(n)) == sizeof(n);
+	return read(o->wake_fd, &n, sizeof(n)) == sizeof(n) ||
+	       read(o->common.ops->wake_fd(o->log), &n, sizeof(n)) == sizeof(n);
 }
 
-bool hr_owner_has_room(const struct hr_owner *o, uint8_t worker)
+static struct hr_now time_now(void)
 {
+	return (struct hr_now){ hr_mono_us(), hr_wall_us() };
+}
+
+/* ---- what a shard asks for ------------------------------------------------------ */
+
+static uint8_t worker_of(const struct hr_owner *o, const struct hr_owned *s)
+{
+	return o->conf.worker_of_shard[s->shard];
+}
+
+static bool draw_random(void *ctx, void *out, size_t n)
+{
+	(void)ctx;
+	return getrandom(out, n, 0) == (ssize_t)n;
+}
+
+static void tell(void *ctx, enum hr_log_level level, const char *line)
+{
+	(void)ctx;
+	hr_log_line(level, "log", "%s", line);
+}
+
+static void said(void *ctx, const struct hr_owned *s)
+{
+	struct hr_owner *o = ctx;
+	struct hr_owner_words *words = &o->words[s->shard];
+
+	pthread_mutex_lock(&words->lock);
+	memcpy(words->reason, s->reason, sizeof(words->reason));
+	pthread_mutex_unlock(&words->lock);
+}
+
+static void put_epoch(void *ctx, struct hr_epoch *epoch)
+{
+	struct hr_owner *o = ctx;
+
+	hr_epoch_put(o->conf.pool, epoch);
+}
+
+static bool has_room(void *ctx, const struct hr_owned *s)
+{
+	const struct hr_owner *o = ctx;
+	uint8_t worker = worker_of(o, s);
+
 	return o->out_links[worker] == 0 ||
 	       (o->out_links[worker] < o->window[worker] &&
 		o->out_bytes[worker] < HR_OWNER_WINDOW_BYTES);
 }
 
-void hr_owner_hand_out(struct hr_owner *o, uint8_t worker, struct hr_link *link)
+static void hand_out(void *ctx, struct hr_owned *s, struct hr_link *link)
 {
+	struct hr_owner *o = ctx;
+	uint8_t worker = worker_of(o, s);
 	int r;
 
 	o->out_links[worker]++;
 	o->out_bytes[worker] += link->held_bytes;
 	r = rte_ring_enqueue(o->conf.accepted[worker], link);
-	assert(r == 0); /* it cannot be full: see hr_owner_has_room() */
+	assert(r == 0); /* it cannot be full: see window_of() */
 	(void)r;
 }
+
+static void cloned(void *ctx, const char *text)
+{
+	struct hr_owner *o = ctx;
+
+	for (uint32_t i = 0; i < o->n_shards; i++)
+		hr_owned_stop(&o->shards[i], "%s", text);
+}
+
+/* ---- rings ---------------------------------------------------------------------- */
 
 /* Folded links: off the window, on to the views. */
 static unsigned int take_folded(struct hr_owner *o)
@@ -84,7 +142,11 @@ static unsigned int take_folded(struct hr_owner *o)
 
 			o->out_links[w]--;
 			o->out_bytes[w] -= link->held_bytes;
-			hr_feed_put(o->conf.feed, link);
+			hr_owned_back(&o->shards[link->shard], link);
+			if (link->kind == HR_TOLD_LINK)
+				hr_feed_put(o->conf.feed, link);
+			else
+				hr_link_put(link);
 		}
 		taken += n;
 	}
@@ -129,20 +191,15 @@ static bool is_drained(const struct hr_owner *o)
 
 static void slow_work(struct hr_owner *o, uint64_t now_us)
 {
-	uint64_t errors = 0;
+	uint64_t reading, appending;
 
 	if (now_us < o->next_slow_us)
 		return;
 	o->next_slow_us = now_us + SLOW_US;
 	o->must_poll = true;
-	rd_kafka_poll(hr_kafka_handle(o->consumer), 0);
-	for (uint32_t i = 0; i < o->n_shards; i++) {
-		errors += o->shards[i].retired_errors;
-		if (o->shards[i].producer != NULL)
-			errors += hr_kafka_errors(o->shards[i].producer);
-	}
-	hr_stat_set(o->producer_errors, errors);
-	hr_stat_set(o->consumer_errors, hr_kafka_errors(o->consumer));
+	o->common.ops->errors(o->log, &reading, &appending);
+	hr_stat_set(o->consumer_errors, reading);
+	hr_stat_set(o->producer_errors, appending);
 }
 
 /*
@@ -153,6 +210,7 @@ static void slow_work(struct hr_owner *o, uint64_t now_us)
  */
 static unsigned int read_shards(struct hr_owner *o, bool stops)
 {
+	const struct hr_now now = time_now();
 	unsigned int busy = 0;
 
 	o->first_to_read = (o->first_to_read + 1) % o->n_shards;
@@ -160,35 +218,42 @@ static unsigned int read_shards(struct hr_owner *o, bool stops)
 		struct hr_owned *s = &o->shards[(o->first_to_read + i) % o->n_shards];
 
 		if (!stops || !hr_owned_is_drained(s))
-			busy += hr_owned_read(s);
+			busy += hr_owned_read(s, &now);
 	}
 	return busy;
 }
 
 /* One look at everything; returns how much there was to do. */
-static unsigned int pass(struct hr_owner *o, uint64_t now_us, bool stops)
+static unsigned int pass(struct hr_owner *o, bool stops)
 {
 	unsigned int busy = take_folded(o);
+	struct hr_now now;
 	/* Messages may wait without a wake-up where a worker had no room. */
 	bool reads = o->must_poll || busy > 0;
 
 	busy += take_closed(o);
+	if (o->must_poll)
+		o->common.ops->poll(o->log);
 	if (reads)
 		busy += read_shards(o, stops);
+	now = time_now();
 	for (uint32_t i = 0; i < o->n_shards; i++)
-		hr_owned_step(&o->shards[i], now_us);
+		hr_owned_step(&o->shards[i], &now);
 	return busy;
 }
 
 static void wait_for_work(struct hr_owner *o, uint64_t now_us)
 {
-	struct pollfd fd = { .fd = o->wake_fd, .events = POLLIN };
+	struct pollfd fds[] = {
+		{ .fd = o->wake_fd, .events = POLLIN },
+		{ .fd = o->common.ops->wake_fd(o->log), .events = POLLIN },
+	};
 	uint32_t us = now_us < o->hot_until_us    ? HOT_WAIT_US
 		      : now_us < o->warm_until_us ? WARM_WAIT_US
 						  : IDLE_WAIT_US;
 	const struct timespec wait = { .tv_nsec = us * 1000l };
 
-	(void)ppoll(&fd, 1, &wait, NULL);
+	(void)ppoll(fds, 2, &wait, NULL);
 }
 
 static uint64_t end(struct hr_owner *o)
@@ -216,7 +281,7 @@ static void *run(void *arg)
 		slow_work(o, now_us);
 		if (was_woken(o))
 			o->must_poll = true;
-		busy = pass(o, now_us, stops);
+		busy = pass(o, stops);
 		o->must_poll = busy > 0;
 		if (stops && now_us >= o->stop_at_us)
 			break;
@@ -251,63 +316,82 @@ static int check_conf(const struct hr_owner_conf *conf, struct hr_err *err)
 	return 0;
 }
 
-static void add_rows(struct hr_owner *o)
+static hr_cell *row_of_shard(struct hr_owner *o, enum hr_metric metric, uint32_t shard)
+{
+	return o->conf.stats == NULL ? o->no_cells
+				     : hr_stats_add_metric(o->conf.stats, metric,
+							   "shard=\"%u\"", shard);
+}
+
+/* The rows of all shards together; every shard's cells begin as a copy. */
+static void add_rows(struct hr_owner *o, struct hr_owned_cells *cells)
 {
 	struct hr_stats *stats = o->conf.stats;
 
-	o->append_seconds = o->latency_seconds = o->consumer_errors =
-		o->producer_errors = o->dropped_fenced = o->dropped_stopped =
+	cells->append_seconds = cells->latency_seconds = cells->dropped_fenced =
+		cells->dropped_stopped = o->consumer_errors = o->producer_errors =
 			o->no_cells;
 	if (stats == NULL)
 		return;
 	hr_stats_next_writer(stats);
-	o->append_seconds = hr_stats_add_metric(stats, HR_METRIC_LOG_APPEND, "%s", "");
-	o->latency_seconds =
+	cells->append_seconds =
+		hr_stats_add_metric(stats, HR_METRIC_LOG_APPEND, "%s", "");
+	cells->latency_seconds =
 		hr_stats_add_metric(stats, HR_METRIC_ACCEPT_LATENCY, "%s", "");
 	o->consumer_errors = hr_stats_add_metric(stats, HR_METRIC_KAFKA_ERRORS,
 						 "client=\"log consumer\"");
 	o->producer_errors = hr_stats_add_metric(stats, HR_METRIC_KAFKA_ERRORS,
 						 "client=\"log producers\"");
-	o->dropped_fenced = hr_stats_add_metric(stats, HR_METRIC_DATAGRAMS_DROPPED,
-						"worker=\"log\",reason=\"fenced\"");
-	o->dropped_stopped = hr_stats_add_metric(stats, HR_METRIC_DATAGRAMS_DROPPED,
-						 "worker=\"log\",reason=\"stopped\"");
+	cells->dropped_fenced = hr_stats_add_metric(stats, HR_METRIC_DATAGRAMS_DROPPED,
+						    "worker=\"log\",reason=\"fenced\"");
+	cells->dropped_stopped =
+		hr_stats_add_metric(stats, HR_METRIC_DATAGRAMS_DROPPED,
+				    "worker=\"log\",reason=\"stopped\"");
 }
 
-static int open_consumer(struct hr_owner *o, struct hr_err *err)
+static void add_rows_of_shard(struct hr_owner *o, struct hr_owned_cells *c,
+			      uint32_t shard)
 {
-	static const struct hr_kafka_setting settings[] = {
-		{ "enable.partition.eof", "true" },
-		/* Nobody writes to the log in a transaction; one that a stranger
-		 * left open must not hide what stands behind it. */
-		{ "isolation.level", "read_uncommitted" },
-		/* Read ahead: per partition, and in one answer. */
-		{ "queued.max.messages.kbytes", "8192" },
-		{ "fetch.max.bytes", "16777216" },
-	};
-	const struct hr_kafka_conf conf = {
-		.config = o->conf.config,
-		.kind = HR_KAFKA_CONSUMER,
-		.room = "log",
-		.name = "log consumer",
-		.settings = settings,
-		.n_settings = sizeof(settings) / sizeof(settings[0]),
-	};
-	int r = hr_kafka_open(&o->consumer, &conf, err);
-
-	if (r == 0)
-		o->log = rd_kafka_topic_new(hr_kafka_handle(o->consumer),
-					    o->set.log_topic, NULL);
-	return r;
+	c->epochs_accepted = row_of_shard(o, HR_METRIC_EPOCHS_ACCEPTED, shard);
+	c->datagrams_logged = row_of_shard(o, HR_METRIC_DATAGRAMS_LOGGED, shard);
+	c->log_link = row_of_shard(o, HR_METRIC_LOG_LINK, shard);
+	c->log_bytes = row_of_shard(o, HR_METRIC_LOG_BYTES, shard);
+	c->incarnation = row_of_shard(o, HR_METRIC_LOG_INCARNATION, shard);
+	c->recoveries = row_of_shard(o, HR_METRIC_LOG_RECOVERIES, shard);
+	c->ready = row_of_shard(o, HR_METRIC_SHARD_READY, shard);
 }
 
-/* Links a worker may have: what both its rings hold, if they are small. */
+static void chain_config_from(struct hr_chain_config *out, const struct hr_config *c)
+{
+	memset(out, 0, sizeof(*out));
+	out->fold_version = HR_FOLD_VERSION;
+	out->setting[HR_CHAIN_MAX_EVENTS] = c->epoch_max_events;
+	out->setting[HR_CHAIN_MAX_STREAMS] = c->stream_max;
+	out->setting[HR_CHAIN_STREAM_MAX_AGE_US] = c->stream_max_age_us;
+	out->setting[HR_CHAIN_KEY_STREAMS] = c->stream_max_per_key;
+	out->setting[HR_CHAIN_TTL_MEMORY_US] = c->stream_ttl_memory_us;
+	out->setting[HR_CHAIN_TTL_DISK_US] = c->stream_ttl_disk_us;
+	out->setting[HR_CHAIN_DEDUP_WINDOW_US] = c->dedup_window_us;
+	out->setting[HR_CHAIN_DEDUP_MAX] = c->dedup_max;
+}
+
+static int open_log(struct hr_owner *o, struct hr_err *err)
+{
+	const struct hr_log_conf conf = { o->conf.config, &o->set, "log consumer" };
+
+	o->common.ops = hr_log_ops_of(o->conf.config);
+	return o->common.ops->open(&o->log, &conf, err);
+}
+
+/* What a worker may have: what both its rings hold, if they are small; and some of that
+ * is kept for what is told beside links. */
 static uint32_t window_of(const struct hr_owner_conf *conf, uint32_t worker)
 {
 	uint32_t accepted = rte_ring_get_capacity(conf->accepted[worker]);
 	uint32_t folded = rte_ring_get_capacity(conf->folded[worker]);
 	uint32_t window = accepted < folded ? accepted : folded;
 
+	window -= window / 4;
 	return window < HR_OWNER_WINDOW ? window : HR_OWNER_WINDOW;
 }
 
@@ -318,29 +402,74 @@ void hr_owner_free(struct hr_owner *o)
 	for (uint32_t i = 0; i < o->n_shards; i++)
 		hr_owned_fini(&o->shards[i]);
 	free(o->shards);
+	for (uint32_t i = 0; o->words != NULL && i < o->set.n_shards; i++)
+		pthread_mutex_destroy(&o->words[i].lock);
+	free(o->words);
+	/* Messages in the feed's links outlive it. */
 	if (o->log != NULL)
-		rd_kafka_topic_destroy(o->log);
-	/* Links in the feed keep the client until they are put. */
-	hr_kafka_put(o->consumer);
+		o->common.ops->close(o->log);
 	if (o->wake_fd >= 0)
 		close(o->wake_fd);
-	free(o->scratch);
 	free(o);
+}
+
+static int words_init(struct hr_owner *o)
+{
+	o->words = calloc(o->set.n_shards, sizeof(*o->words));
+	if (o->words == NULL)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < o->set.n_shards; i++)
+		pthread_mutex_init(&o->words[i].lock, NULL);
+	return 0;
+}
+
+/* Epochs of a shard that may wait at once: its worker's ring holds the whole pool. */
+static uint32_t most_waiting(const struct hr_owner_conf *conf)
+{
+	uint32_t most = 0;
+
+	for (uint32_t w = 0; w < conf->n_workers; w++)
+		if (rte_ring_get_capacity(conf->closed[w]) > most)
+			most = rte_ring_get_capacity(conf->closed[w]);
+	return most;
+}
+
+static void common_init(struct hr_owner *o)
+{
+	o->common.log = o->log;
+	o->common.set = &o->set;
+	o->common.clock = &o->clock;
+	o->common.max_waiting = most_waiting(&o->conf);
+	chain_config_from(&o->common.file, o->conf.config);
+	o->common.hooks = (struct hr_owned_hooks){
+		.ctx = o,
+		.random = draw_random,
+		.tell = tell,
+		.said = said,
+		.put_epoch = put_epoch,
+		.has_room = has_room,
+		.hand_out = hand_out,
+		.cloned = cloned,
+	};
 }
 
 static int shards_init(struct hr_owner *o, struct hr_err *err)
 {
 	size_t bytes = o->set.n_shards * sizeof(*o->shards);
+	struct hr_owned_cells cells;
 	int r = 0;
 
 	o->shards = aligned_alloc(_Alignof(struct hr_owned), bytes);
-	if (o->shards == NULL)
+	if (o->shards == NULL || words_init(o) < 0)
 		return hr_fail(err, -ENOMEM, "no memory for %u shards",
 			       o->set.n_shards);
 	memset(o->shards, 0, bytes);
+	common_init(o);
+	add_rows(o, &cells);
 	for (uint32_t i = 0; i < o->set.n_shards && r == 0; i++) {
+		add_rows_of_shard(o, &cells, i);
+		r = hr_owned_init(&o->shards[i], &o->common, (uint16_t)i, &cells, err);
 		o->n_shards++;
-		r = hr_owned_init(&o->shards[i], o, (uint16_t)i, err);
 	}
 	return r;
 }
@@ -362,15 +491,8 @@ int hr_owner_start(struct hr_owner **out, const struct hr_owner_conf *conf,
 		o->window[w] = window_of(conf, w);
 	o->must_poll = true;
 	o->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	o->scratch = malloc(HR_LINK_HEAD_BYTES + HR_PAD8(HR_CHAIN_CONFIG_MAX) +
-			    HR_RECORD_TAIL_BYTES);
-	r = -ENOMEM;
-	if (o->wake_fd < 0 || o->scratch == NULL) {
-		hr_fail(err, r, "no memory for the log's owner");
-		goto fail;
-	}
-	add_rows(o);
-	r = open_consumer(o, err);
+	r = o->wake_fd >= 0 ? open_log(o, err)
+			    : hr_fail(err, -ENOMEM, "no memory for the log's owner");
 	if (r == 0)
 		r = shards_init(o, err);
 	if (r < 0)
@@ -394,12 +516,11 @@ const struct hr_shard_view *hr_owner_shard(const struct hr_owner *o, uint16_t sh
 
 void hr_owner_reason(const struct hr_owner *o, uint16_t shard, char *out, size_t max)
 {
-	/* The lock is not part of what const promises. */
-	struct hr_owned *s = &o->shards[shard];
+	struct hr_owner_words *words = &o->words[shard];
 
-	pthread_mutex_lock(&s->lock);
-	snprintf(out, max, "%s", s->reason);
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_lock(&words->lock);
+	snprintf(out, max, "%s", words->reason);
+	pthread_mutex_unlock(&words->lock);
 }
 
 uint64_t hr_owner_stop(struct hr_owner *o, uint32_t drain_ms)
@@ -407,7 +528,7 @@ uint64_t hr_owner_stop(struct hr_owner *o, uint32_t drain_ms)
 	o->stop_at_us = hr_mono_us() + (uint64_t)drain_ms * 1000;
 	/* Pairs with the acquire in run(). */
 	atomic_store_explicit(&o->stops, true, memory_order_release);
-	hr_owner_wake(o);
+	wake(o);
 	pthread_join(o->thread, NULL);
 	return o->tentative_items;
 }

@@ -1,21 +1,28 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 #include <errno.h>
+#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/config.h"
-#include "common/log.h"
-#include "dataplane/log/log_impl.h"
+#include "dataplane/log/log.h"
 #include "dataplane/log/reader.h"
+
+#define AGAIN_US 100000u /* after trouble */
+#define POLL_MS 100u     /* the client's housekeeping */
 
 struct hr_reader {
 	struct hr_data_set set;
 	struct hr_chain chain;
-	struct hr_kafka *client;
-	rd_kafka_topic_t *rkt;
+	const struct hr_log_ops *ops;
+	struct hr_log *log;
+	struct hr_log_part *part;
 	uint16_t shard;
+	int64_t next; /* offset to read from after trouble */
 	struct hr_log_start *start; /* until the record there was checked */
 	bool is_at_end;
 };
@@ -41,6 +48,7 @@ static int start_take(struct hr_reader *reader, const struct hr_log_start *start
 	*reader->start = *start;
 	reader->start->chain.set = &reader->set;
 	reader->chain = reader->start->chain;
+	reader->next = start->offset;
 	return 0;
 }
 
@@ -48,23 +56,9 @@ int hr_reader_open_at(struct hr_reader **out, const struct hr_config *config,
 		      const struct hr_data_set *set, uint16_t shard,
 		      const struct hr_log_start *start, struct hr_err *err)
 {
-	static const struct hr_kafka_setting settings[] = {
-		{ "enable.partition.eof", "true" },
-		{ "isolation.level", "read_uncommitted" },
-		/* One reader reads ahead this much; several may run. */
-		{ "queued.max.messages.kbytes", "16384" },
-		{ "fetch.max.bytes", "8388608" },
-	};
-	char name[64];
-	const struct hr_kafka_conf conf = {
-		.config = config,
-		.kind = HR_KAFKA_CONSUMER,
-		.room = "log",
-		.name = name,
-		.settings = settings,
-		.n_settings = sizeof(settings) / sizeof(settings[0]),
-	};
 	struct hr_reader *reader = calloc(1, sizeof(*reader));
+	char name[64];
+	const struct hr_log_conf conf = { config, set, name };
 	int r;
 
 	if (reader == NULL)
@@ -77,22 +71,20 @@ int hr_reader_open_at(struct hr_reader **out, const struct hr_config *config,
 		free(reader);
 		return hr_fail(err, -ENOMEM, "no memory for a reader of the log");
 	}
-	r = hr_kafka_open(&reader->client, &conf, err);
+	reader->ops = hr_log_ops_of(config);
+	r = reader->ops->open(&reader->log, &conf, err);
 	if (r < 0) {
+		free(reader->start);
 		free(reader);
 		return r;
 	}
-	reader->rkt = rd_kafka_topic_new(hr_kafka_handle(reader->client),
-					 set->log_topic, NULL);
 	/* From offset 0, not from the first that is left: a log that lost its
-	 * beginning is an error (there are no snapshots to begin from yet). */
-	if (rd_kafka_consume_start(reader->rkt, shard,
-				   reader->start != NULL ? reader->start->offset : 0) <
-	    0) {
-		r = hr_fail(err, -EIO, "topic %s: %s", set->log_topic,
-			    rd_kafka_err2str(rd_kafka_last_error()));
-		rd_kafka_topic_destroy(reader->rkt);
-		hr_kafka_put(reader->client);
+	 * beginning is an error for who has nothing to begin from. */
+	r = reader->ops->part_open(&reader->part, reader->log, shard, reader->next,
+				    err);
+	if (r < 0) {
+		reader->ops->close(reader->log);
+		free(reader->start);
 		free(reader);
 		return r;
 	}
@@ -104,28 +96,10 @@ void hr_reader_close(struct hr_reader *reader)
 {
 	if (reader == NULL)
 		return;
-	rd_kafka_consume_stop(reader->rkt, reader->shard);
-	rd_kafka_topic_destroy(reader->rkt);
-	hr_kafka_put(reader->client);
+	reader->ops->part_close(reader->part);
+	reader->ops->close(reader->log);
 	free(reader->start);
 	free(reader);
-}
-
-/* What stands in the way, if it does not pass by itself. */
-static int trouble(struct hr_reader *reader, const rd_kafka_message_t *m,
-		   struct hr_err *err)
-{
-	if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
-	    m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
-		return hr_fail(
-			err, -ENODATA,
-			"log of shard %u in topic %s: what stands behind link %llu "
-			"is gone (%s): the topic was truncated, trimmed or made "
-			"anew",
-			reader->shard, reader->set.log_topic,
-			(unsigned long long)reader->chain.n,
-			rd_kafka_message_errstr(m));
-	return 0;
 }
 
 static int ends_before(const struct hr_reader *reader, struct hr_err *err)
@@ -138,10 +112,10 @@ static int ends_before(const struct hr_reader *reader, struct hr_err *err)
 		       (unsigned long long)reader->chain.n);
 }
 
-static int begin(struct hr_reader *reader, const rd_kafka_message_t *m,
+static int begin(struct hr_reader *reader, const struct hr_log_message *m,
 		 struct hr_err *err)
 {
-	int r = hr_log_start_check(reader->start, m->offset, m->payload, m->len, err);
+	int r = hr_log_start_check(reader->start, m->offset, m->bytes, m->n_bytes, err);
 
 	if (r < 0)
 		return r;
@@ -150,36 +124,74 @@ static int begin(struct hr_reader *reader, const rd_kafka_message_t *m,
 	return 0;
 }
 
-/* Takes over the message. 1: *out; 0: not a link; or an error. */
-static int offer(struct hr_reader *reader, rd_kafka_message_t *m, struct hr_link **out,
-		 struct hr_err *err)
+/* 1: *out, which took over the message; 0: not a link; or an error. */
+static int offer(struct hr_reader *reader, const struct hr_log_message *m,
+		 struct hr_link **out, struct hr_err *err)
 {
 	struct hr_record record;
-	int r = 0;
+	int r;
 
-	if (reader->start != NULL) {
-		r = begin(reader, m, err);
-	} else if (hr_record_decode(&record, m->payload, m->len, NULL) == 0) {
-		switch (hr_chain_offer(&reader->chain, &record)) {
-		case HR_VERDICT_LINK:
-			r = hr_link_from_message(out, reader->client, m, &record,
-						 &reader->chain, err);
-			if (r == 0)
-				return 1;
-			break;
-		case HR_VERDICT_UNKNOWN:
-			r = hr_fail(err, -ENOTSUP,
-				    "the record at offset %lld is of a later program "
-				    "(version %u, type %u): use that one",
-				    (long long)m->offset, record.version,
-				    record.type_no);
-			break;
-		default:
-			break;
-		}
+	if (reader->start != NULL)
+		return begin(reader, m, err);
+	if (hr_record_decode(&record, m->bytes, m->n_bytes, NULL) < 0)
+		return 0;
+	switch (hr_chain_offer(&reader->chain, &record)) {
+	case HR_VERDICT_LINK:
+		r = hr_link_new(out, m, &record, &reader->chain, hr_mono_us(), err);
+		return r == 0 ? 1 : hr_fail_in(err, r, reader->set.log_topic);
+	case HR_VERDICT_UNKNOWN:
+		r = hr_fail(err, -ENOTSUP,
+			    "the record at offset %lld is of a later program "
+			    "(version %u, type %u): use that one",
+			    (long long)m->offset, record.version, record.type_no);
+		return hr_fail_in(err, r, reader->set.log_topic);
+	default:
+		return 0;
 	}
-	rd_kafka_message_destroy(m);
-	return r < 0 ? hr_fail_in(err, r, reader->set.log_topic) : 0;
+}
+
+/* Until there may be news, or the time is over. */
+static void wait_for_news(struct hr_reader *reader, uint64_t left_us)
+{
+	struct pollfd fd = { .fd = reader->ops->wake_fd(reader->log),
+			     .events = POLLIN };
+	uint64_t ms = (left_us + 999) / 1000, n;
+
+	if (poll(&fd, 1, (int)(ms < POLL_MS ? ms : POLL_MS)) > 0 &&
+	    read(fd.fd, &n, sizeof(n)) != sizeof(n))
+		return;
+}
+
+/* 1: *out; 0: nothing yet; -EAGAIN: the end; or an error. */
+static int look(struct hr_reader *reader, struct hr_link **out, struct hr_err *err)
+{
+	struct hr_log_message m;
+	char what[80];
+	int r;
+
+	switch (reader->ops->read(reader->part, &m, err)) {
+	case HR_LOG_RECORD:
+		reader->is_at_end = false;
+		reader->next = m.offset + 1;
+		r = offer(reader, &m, out, err);
+		if (r != 1)
+			m.free(&m);
+		return r;
+	case HR_LOG_END:
+		reader->is_at_end = true;
+		return reader->start == NULL ? -EAGAIN : ends_before(reader, err);
+	case HR_LOG_GONE:
+	case HR_LOG_DAMAGED:
+		snprintf(what, sizeof(what), "log of shard %u behind link %llu",
+			 reader->shard, (unsigned long long)reader->chain.n);
+		return hr_fail_in(err, -ENODATA, what);
+	case HR_LOG_TROUBLE:
+		usleep(AGAIN_US);
+		reader->ops->seek(reader->part, reader->next);
+		return 0;
+	default:
+		return 0;
+	}
 }
 
 int hr_reader_next(struct hr_reader *reader, uint32_t wait_ms, struct hr_link **out,
@@ -188,31 +200,21 @@ int hr_reader_next(struct hr_reader *reader, uint32_t wait_ms, struct hr_link **
 	uint64_t until_us = hr_mono_us() + (uint64_t)wait_ms * 1000;
 
 	for (;;) {
-		uint64_t now = hr_mono_us();
-		uint64_t left_us = now < until_us ? until_us - now : 0;
-		rd_kafka_message_t *m;
-		int r = 0;
+		const int64_t before = reader->next;
+		uint64_t now;
+		int r = look(reader, out, err);
 
-		rd_kafka_poll(hr_kafka_handle(reader->client), 0);
-		m = rd_kafka_consume(reader->rkt, reader->shard,
-				     (int)((left_us + 999) / 1000));
-		if (m == NULL && left_us == 0)
+		if (r == -EAGAIN)
 			return 0;
-		if (m == NULL)
-			continue;
-		if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-			reader->is_at_end = false;
-			r = offer(reader, m, out, err);
-		} else if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-			reader->is_at_end = true;
-			rd_kafka_message_destroy(m);
-			return reader->start == NULL ? 0 : ends_before(reader, err);
-		} else {
-			r = trouble(reader, m, err);
-			rd_kafka_message_destroy(m);
-		}
-		if (r != 0 || left_us == 0)
+		if (r != 0)
 			return r;
+		now = hr_mono_us();
+		if (now >= until_us)
+			return 0;
+		if (reader->next != before)
+			continue; /* there may be more */
+		wait_for_news(reader, until_us - now);
+		reader->ops->poll(reader->log);
 	}
 }
 

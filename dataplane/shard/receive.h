@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/clock.h"
 #include "common/error.h"
 #include "dataplane/beacon/beacon.h"
 #include "dataplane/net/net.h"
@@ -54,10 +55,6 @@ struct hr_receive;
 int hr_receive_new(struct hr_receive **out, const struct hr_receive_conf *conf,
 		   struct hr_err *err);
 void hr_receive_free(struct hr_receive *r);
-
-struct hr_now {
-	uint64_t mono_us, wall_us;
-};
 
 /* A burst from every queue; returns how many datagrams got a verdict. */
 uint32_t hr_receive_poll(struct hr_receive *r, const struct hr_now *now);

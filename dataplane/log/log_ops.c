@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+#include "common/config.h"
+#include "dataplane/log/log.h"
+
+const struct hr_log_ops *hr_log_ops_of(const struct hr_config *config)
+{
+	(void)config; /* there is one kind */
+	return &hr_log_kafka;
+}

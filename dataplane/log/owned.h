@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef HR_OWNED_H
+#define HR_OWNED_H
+
+/*
+ * owned - one shard of an owner, as a state machine: it reads the chain, fences,
+ * appends epochs, reads them back through the accept rule, and hands out what was
+ * accepted. It knows a log only through struct hr_log_ops and everything else through
+ * hooks; it asks no clock, draws no random bits, starts no thread and takes no lock.
+ * So the committer thread and a simulation run the very same code:
+ *
+ *      for each shard, for ever:  hr_owned_take()   an epoch its worker closed
+ *                                 hr_owned_read()   what the log brought
+ *                                 hr_owned_step()   time passes
+ *                                 hr_owned_back()   what the worker is done with
+ *
+ *             ┌────────────── trouble: recover() ───────────────┐
+ *             ▼                                                 │
+ *   WAITING ──fence()──▶ FENCING ──ours accepted──▶ FIRST ──accepted──▶ READY
+ *      ▲                    │                         │                   │
+ *      └── somebody else's came first ◀───────────────┴───────────────────┘
+ *      │ and shows a link: FENCED          anything that no retry mends: STOPPED
+ *
+ * WAITING holds until the chain was read to its end once, a new writer is there, and
+ * the back-off is over.
+ *
+ * owned.c begins and ends it and passes time; owned_fence.c becomes owner and steps
+ * down; owned_append.c sends; owned_read.c judges what comes back. One thread.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "dataplane/log/log.h"
+#include "dataplane/log/owner.h"
+#include "dataplane/log/record_clock.h"
+#include "dataplane/stats/stats.h"
+
+#define HR_OWNER_IDS_KEPT 64u
+#define HR_OWN_HASHES_KEPT 16u
+#define HR_REASON_BYTES 320
+
+enum hr_phase {
+	HR_PHASE_WAITING,
+	HR_PHASE_FENCING,
+	HR_PHASE_FIRST,
+	HR_PHASE_READY,
+	HR_PHASE_FENCED,
+	HR_PHASE_STOPPED,
+};
+
+/* A link on its way: sent, not yet both read back and reported. The writer refers to
+ * the epoch's bytes until it reports, or is renewed. */
+struct hr_append {
+	struct hr_append *next;
+	struct hr_epoch *epoch; /* NULL: a small record that was copied */
+	struct hr_id128 owner, hash;
+	uint64_t n;
+	uint64_t sent_us;
+	uint32_t bytes;
+	bool is_done;     /* accepted, or dropped */
+	bool is_reported; /* the writer does not refer to it any more */
+};
+
+struct hr_owned;
+
+/* Whatever is not the log. None of them calls back, but cloned(). */
+struct hr_owned_hooks {
+	void *ctx;
+	/* Random bytes, for owner ids and for back-off. false: there are none. */
+	bool (*random)(void *ctx, void *out, size_t n);
+	/* A line for the operator. */
+	void (*tell)(void *ctx, enum hr_log_level level, const char *line);
+	/* s->reason or s->addresses is another one. */
+	void (*said)(void *ctx, const struct hr_owned *s);
+	/* An epoch's buffer is free. */
+	void (*put_epoch)(void *ctx, struct hr_epoch *epoch);
+	/* May something more be handed out to this shard's worker? */
+	bool (*has_room)(void *ctx, const struct hr_owned *s);
+	/* An accepted link, or something else that a worker is told; it comes back by
+	 * hr_owned_back(). */
+	void (*hand_out)(void *ctx, struct hr_owned *s, struct hr_link *link);
+	/* Somebody appends under an id of ours: hr_owned_stop() every shard of this
+	 * process, this one too. */
+	void (*cloned)(void *ctx, const char *text);
+};
+
+/* Cells of the statistics; all must be set. */
+struct hr_owned_cells {
+	hr_cell *epochs_accepted, *datagrams_logged, *log_link, *log_bytes,
+		*incarnation, *recoveries, *ready;
+	hr_cell *append_seconds, *latency_seconds, *dropped_fenced, *dropped_stopped;
+};
+
+/* What the shards of a process share; it outlives them. */
+struct hr_owned_conf {
+	const struct hr_log_ops *ops;
+	struct hr_log *log;
+	const struct hr_data_set *set;
+	struct hr_chain_config file; /* CONFIG as the configuration says it */
+	struct hr_record_clock *clock;
+	uint32_t max_waiting; /* closed epochs of a shard at once */
+	struct hr_owned_hooks hooks;
+};
+
+struct hr_owned {
+	struct hr_shard_view view; /* read by all */
+
+	const struct hr_owned_conf *conf;
+	struct hr_owned_cells cells;
+	uint16_t shard;
+	enum hr_phase phase;
+	bool caught_up; /* the chain was read to its end once */
+	bool was_owner; /* a FENCE of ours was accepted in this process */
+	bool was_ready;
+	bool is_contested; /* fenced by another, who may be dead */
+	bool saw_foreign;  /* sound records of another data set */
+
+	struct hr_chain chain;
+	struct hr_chain_config config; /* the newest accepted CONFIG */
+	struct hr_log_part *part;
+	int64_t next_offset;
+	int64_t end_at_start; /* of the partition; -1: not known yet */
+
+	bool is_renewing;       /* the writer */
+	bool has_failed_report; /* the writer gave up a record */
+	char failed_report[96];
+
+	struct hr_id128 id; /* of the newest FENCE of ours */
+	struct hr_id128 ids[HR_OWNER_IDS_KEPT];
+	uint32_t n_ids;
+	struct hr_id128 own_hashes[HR_OWN_HASHES_KEPT]; /* by n */
+	struct hr_fence_times fence_times;
+	uint32_t fence_no; /* FENCEs of ours that were accepted */
+
+	/* Closed epochs, oldest first. */
+	struct hr_epoch **waiting;
+	uint32_t waiting_at, n_waiting, max_waiting;
+	struct hr_append *flight;  /* the one not yet accepted, or NULL */
+	struct hr_append *appends; /* all not yet both done and reported */
+
+	uint64_t not_before_us; /* back-off: no FENCE before */
+	uint64_t deadline_us;   /* watchdog of what is in flight; 0: nothing is */
+	uint32_t watchdog_ms, backoff_ms;
+	bool was_delivered; /* what the watchdog waits for has been reported */
+	uint64_t last_link_us;
+	uint64_t last_progress_us; /* of the reason's text while reading */
+
+	char reason[HR_REASON_BYTES];
+};
+
+/* cells: copied. Starts reading the partition. Returns 0, -ENOMEM or -EIO with err. */
+int hr_owned_init(struct hr_owned *s, const struct hr_owned_conf *conf, uint16_t shard,
+		  const struct hr_owned_cells *cells, struct hr_err *err);
+void hr_owned_fini(struct hr_owned *s);
+
+/* A closed epoch, from its worker. */
+void hr_owned_take(struct hr_owned *s, struct hr_epoch *epoch);
+/* Records of its partition, as long as its worker has room, some at once. Returns how
+ * many. */
+unsigned int hr_owned_read(struct hr_owned *s, const struct hr_now *now);
+/* Time passes: reports, watchdog, fences, appends. */
+void hr_owned_step(struct hr_owned *s, const struct hr_now *now);
+/* What was handed out came back. It is still the caller's. */
+void hr_owned_back(struct hr_owned *s, const struct hr_link *link);
+/* Stop by name. */
+void hr_owned_stop(struct hr_owned *s, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* Nothing of this shard is tentative. */
+bool hr_owned_is_drained(const struct hr_owned *s);
+/* The end: closes its part of the log, gives every epoch back; returns the items that
+ * were tentative. */
+uint64_t hr_owned_end(struct hr_owned *s);
+
+#endif
