@@ -37,6 +37,31 @@ static const char *const verdict_labels[HR_FOLD_VERDICTS] = {
 	[HR_REJECTED] = "rejected", [HR_OVERFLOW] = "overflow",
 };
 
+static const char *const class_labels[HR_STREAM_CLASSES] = {
+	[HR_STREAM_OFF] = "off",
+	[HR_STREAM_MEMORY] = "memory",
+	[HR_STREAM_DISK] = "disk",
+};
+
+static void add_fold_rows(struct hr_worker_shard *s, struct hr_stats *stats)
+{
+	const uint32_t n = s->shard;
+
+	s->streams = hr_stats_add_metric(stats, HR_METRIC_STREAMS, "shard=\"%u\"", n);
+	for (uint32_t i = 0; i < HR_STREAM_CLASSES; i++)
+		s->streams_of[i] = hr_stats_add_metric(stats, HR_METRIC_STREAMS_CLASS,
+						       "shard=\"%u\",class=\"%s\"", n,
+						       class_labels[i]);
+	s->dedup_hits =
+		hr_stats_add_metric(stats, HR_METRIC_DEDUP_HITS, "shard=\"%u\"", n);
+	s->dedup_entries =
+		hr_stats_add_metric(stats, HR_METRIC_DEDUP_ENTRIES, "shard=\"%u\"", n);
+	s->dedup_evicted =
+		hr_stats_add_metric(stats, HR_METRIC_DEDUP_EVICTED, "shard=\"%u\"", n);
+	s->lost_links =
+		hr_stats_add_metric(stats, HR_METRIC_LOST_LINKS, "shard=\"%u\"", n);
+}
+
 static void add_shard_rows(struct hr_worker_shard *s, struct hr_stats *stats)
 {
 	const uint32_t n = s->shard;
@@ -46,7 +71,7 @@ static void add_shard_rows(struct hr_worker_shard *s, struct hr_stats *stats)
 	s->logged =
 		hr_stats_add_metric(stats, HR_METRIC_EVENTS_LOGGED, "shard=\"%u\"", n);
 	s->gaps = hr_stats_add_metric(stats, HR_METRIC_STREAM_GAPS, "shard=\"%u\"", n);
-	s->streams = hr_stats_add_metric(stats, HR_METRIC_STREAMS, "shard=\"%u\"", n);
+	add_fold_rows(s, stats);
 	for (uint32_t v = 0; v < HR_FOLD_VERDICTS; v++)
 		s->verdicts[v] = hr_stats_add_metric(stats, HR_METRIC_EVENTS_VERDICT,
 						     "shard=\"%u\",verdict=\"%s\"", n,
@@ -90,6 +115,12 @@ static void show_totals(struct hr_worker_shard *s)
 		hr_stat_set(s->rejects[i], totals.rejects[i]);
 	hr_stat_set(s->gaps, totals.gaps);
 	hr_stat_set(s->streams, totals.streams);
+	for (uint32_t i = 0; i < HR_STREAM_CLASSES; i++)
+		hr_stat_set(s->streams_of[i], totals.streams_of[i]);
+	hr_stat_set(s->dedup_hits, totals.dedup_hits);
+	hr_stat_set(s->dedup_entries, totals.dedup_entries);
+	hr_stat_set(s->dedup_evicted, totals.dedup_evicted);
+	hr_stat_set(s->lost_links, totals.lost_links);
 }
 
 /* The chain's own limit: a link with more events would have them rejected. */
@@ -108,6 +139,9 @@ static void fail(struct hr_worker *w, const struct hr_link *link, int error)
 		link->shard, (unsigned long long)link->n,
 		error == -EPROTO
 			? "it does not follow the link before it: this is a bug"
+		: error == -ENOMEM
+			? "there is no memory for the events that its CONFIG wants "
+			  "known (dedup.max)"
 			: "it asks for more streams than this appliance was "
 			  "started with (raise streams.max to the chain's "
 			  "setting), or a later program wrote it (run that one)");

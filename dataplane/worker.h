@@ -41,6 +41,8 @@ struct hr_worker_shard {
 	struct hr_fold *fold;
 	uint64_t shown_in_flight;
 	hr_cell *in_flight, *logged, *gaps, *streams;
+	hr_cell *streams_of[HR_STREAM_CLASSES];
+	hr_cell *dedup_hits, *dedup_entries, *dedup_evicted, *lost_links;
 	hr_cell *verdicts[HR_FOLD_VERDICTS];
 	hr_cell *rejects[HR_REJECT_COUNT];
 };

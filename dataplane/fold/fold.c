@@ -11,6 +11,7 @@
 #include "dataplane/fold/fold_impl.h"
 
 #define CACHE_LINE 64u
+#define LOSS_BYTES 24u
 
 static size_t whole_lines(size_t bytes)
 {
@@ -37,6 +38,7 @@ int hr_fold_new(struct hr_fold **out, const struct hr_data_set *set, uint16_t sh
 		free(fold);
 		return -ENOMEM;
 	}
+	hr_dedup_init(&fold->dedup);
 	*out = fold;
 	return 0;
 }
@@ -46,6 +48,7 @@ void hr_fold_free(struct hr_fold *fold)
 	if (fold == NULL)
 		return;
 	hr_windows_fini(&fold->windows);
+	hr_dedup_fini(&fold->dedup);
 	free(fold);
 }
 
@@ -166,7 +169,14 @@ static uint64_t floor_age_us(const struct hr_chain_config *config,
 	return sum_or_most(lifetime_us(config, class), HR_BIRTH_AHEAD_MAX_US);
 }
 
-static void rules_from(struct hr_fold *fold)
+static uint64_t dedup_max(const struct hr_chain_config *config)
+{
+	return config->setting[HR_CHAIN_DEDUP_WINDOW_US] == 0
+		       ? 0
+		       : config->setting[HR_CHAIN_DEDUP_MAX];
+}
+
+void hr_fold_obey(struct hr_fold *fold)
 {
 	const struct hr_chain_config *config = &fold->config;
 	const uint64_t of_key = config->setting[HR_CHAIN_KEY_STREAMS];
@@ -180,6 +190,11 @@ static void rules_from(struct hr_fold *fold)
 				       ? fold->windows.max_streams
 				       : config->setting[HR_CHAIN_MAX_STREAMS],
 		.max_per_key = of_key == 0 ? UINT64_MAX : of_key,
+	};
+	fold->dedup_rules = (struct hr_dedup_rules){
+		.clock_us = fold->clock_us,
+		.window_us = config->setting[HR_CHAIN_DEDUP_WINDOW_US],
+		.max = dedup_max(config),
 	};
 }
 
@@ -195,24 +210,35 @@ static void horizon_raise(struct hr_fold *fold, uint64_t clock_us)
 }
 
 /* An empty pipeline is the default one, and the only one of this fold version. */
-static int config_take(struct hr_fold *fold, const struct hr_link *link)
+int hr_fold_config_check(struct hr_fold *fold, const struct hr_chain_config *config)
+{
+	if (config->pipeline_bytes != 0 ||
+	    config->setting[HR_CHAIN_MAX_STREAMS] > fold->windows.max_streams ||
+	    dedup_max(config) > HR_DEDUP_MAX)
+		return -E2BIG;
+	return hr_dedup_reserve(&fold->dedup, (uint32_t)dedup_max(config));
+}
+
+/* What is past its age by the rules so far is gone before the new ones hold. */
+static int config_take(struct hr_fold *fold, const struct hr_link *link,
+		       uint64_t *n_evicted)
 {
 	const struct hr_window_rules rules = hr_fold_rules(fold, link->clock_us);
 	struct hr_chain_config config;
 	int r = hr_chain_config_decode(&config, link->body, NULL);
 
-	if (r == -ENOTSUP)
-		return -E2BIG;
+	if (r == 0)
+		r = hr_fold_config_check(fold, &config);
 	if (r < 0)
-		return r;
-	if (config.pipeline_bytes != 0 ||
-	    config.setting[HR_CHAIN_MAX_STREAMS] > fold->windows.max_streams)
-		return -E2BIG;
+		return r == -ENOTSUP ? -E2BIG : r;
 	hr_windows_expire(&fold->windows, &rules, UINT32_MAX);
+	fold->dedup_rules.clock_us = link->clock_us;
+	hr_dedup_expire(&fold->dedup, &fold->dedup_rules, UINT32_MAX);
+	*n_evicted += hr_dedup_shrink(&fold->dedup, dedup_max(&config));
 	if (link->n > 1)
 		horizon_raise(fold, link->clock_us);
 	fold->config = config;
-	rules_from(fold);
+	hr_fold_obey(fold);
 	return 0;
 }
 
@@ -230,34 +256,52 @@ static int epoch_check(const struct hr_link *link)
 	return 0;
 }
 
-static int body_take(struct hr_fold *fold, const struct hr_link *link)
+static int body_take(struct hr_fold *fold, const struct hr_link *link,
+		     uint64_t *n_evicted)
 {
 	switch (link->body_kind) {
 	case HR_BODY_CONFIG:
-		return config_take(fold, link);
+		return config_take(fold, link, n_evicted);
 	case HR_BODY_EPOCH:
 		return epoch_check(link);
 	case HR_BODY_LOSS:
-		return 0;
+		return link->body.n == LOSS_BYTES ? 0 : -EBADMSG;
 	default:
 		return -ENOTSUP;
 	}
+}
+
+int hr_fold_take(struct hr_fold *fold, const struct hr_link *link,
+		 struct hr_window_gaps *gaps, uint64_t *n_evicted)
+{
+	int r;
+
+	if (!is_next(fold, link))
+		return -EPROTO;
+	r = body_take(fold, link, n_evicted);
+	if (r < 0)
+		return r;
+	fold->clock_us = link->clock_us;
+	fold->dedup_rules.clock_us = link->clock_us;
+	if (link->body_kind == HR_BODY_EPOCH)
+		hr_fold_raise(fold, link, gaps);
+	return 0;
 }
 
 int hr_fold_begin(struct hr_fold *fold, struct hr_link *link)
 {
 	struct hr_window_gaps gaps = { 0, 0 };
 	char prefix[HR_MADE_PREFIX_MAX + 1];
-	int r;
+	uint64_t n_evicted = 0;
+	int r = hr_fold_take(fold, link, &gaps, &n_evicted);
 
-	if (!is_next(fold, link))
-		return -EPROTO;
-	r = body_take(fold, link);
 	if (r < 0)
 		return r;
 	fold->link = link;
 	fold->out = link->out;
-	fold->clock_us = link->clock_us;
+	fold->out->gaps = gaps.gaps;
+	fold->out->filled = gaps.filled;
+	fold->out->dedup_evicted = n_evicted;
 	fold->prefix_bytes = (uint8_t)id_prefix(prefix, link);
 	memcpy(fold->prefix, prefix, fold->prefix_bytes);
 	fold->cursor = 0;
@@ -266,13 +310,7 @@ int hr_fold_begin(struct hr_fold *fold, struct hr_link *link)
 	fold->user = 0;
 	fold->item.left = 0;
 	hr_digest_begin(&fold->rows);
-	fold->phase = HR_FOLD_USERS;
-	if (link->body_kind == HR_BODY_EPOCH) {
-		hr_fold_raise(fold, link, &gaps);
-		fold->phase = HR_FOLD_EVENTS;
-	}
-	link->out->gaps = gaps.gaps;
-	link->out->filled = gaps.filled;
+	fold->phase = link->body_kind == HR_BODY_EPOCH ? HR_FOLD_EVENTS : HR_FOLD_USERS;
 	return 0;
 }
 
@@ -304,6 +342,7 @@ void hr_fold_read_totals(const struct hr_fold *fold, struct hr_fold_totals *out)
 	out->streams = fold->windows.n_streams;
 	for (uint32_t i = 0; i < HR_STREAM_CLASSES; i++)
 		out->streams_of[i] = fold->windows.lists[i].n;
+	out->dedup_entries = fold->dedup.n;
 }
 
 uint64_t hr_fold_clock(const struct hr_fold *fold)

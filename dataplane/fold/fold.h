@@ -53,7 +53,7 @@ struct hr_out_event {
 	uint8_t verdict;       /* enum hr_fold_verdict */
 	uint8_t reject;        /* enum hr_reject */
 	uint8_t codec;
-	uint8_t reserved;
+	uint8_t has_made_id; /* counted, and its id was not given by its sender */
 };
 
 /* One user of the link, in order of the first counted event. */
@@ -85,6 +85,8 @@ struct hr_out {
 	uint64_t rejects[HR_REJECT_COUNT];
 	uint64_t gaps;   /* sequence numbers that this link's datagrams jumped over */
 	uint64_t filled; /* and those, of any link, that arrived late in this one */
+	uint64_t dedup_hits;    /* events without a stream that were known: repeated */
+	uint64_t dedup_evicted; /* known events that left before their time */
 	struct hr_id128 digest; /* of the chain up to and with this link */
 };
 
@@ -94,16 +96,21 @@ struct hr_fold_totals {
 	uint64_t verdicts[HR_FOLD_VERDICTS];
 	uint64_t rejects[HR_REJECT_COUNT];
 	uint64_t gaps, filled; /* as in struct hr_out; missing now: their difference */
+	uint64_t dedup_hits, dedup_evicted;
+	uint64_t losses, lost_links; /* LOSS links, and the links they told lost */
 	/* Held now. Those past their age leave with the next links, at most 1,024 with
 	 * each. */
 	uint64_t streams;
 	uint64_t streams_of[HR_STREAM_CLASSES]; /* by enum hr_stream_class */
+	uint64_t dedup_entries;
 };
 
 struct hr_fold;
 
 /* max_streams is what the table is made for; a chain whose CONFIG asks for more
- * cannot be folded by it (hr_fold_begin says -E2BIG). Returns 0 or -ENOMEM. */
+ * cannot be folded by it (hr_fold_begin says -E2BIG). Memory for events that are to be
+ * known again is taken when CONFIG asks for it: the one thing that hr_fold_begin() ever
+ * allocates. Returns 0 or -ENOMEM. */
 int hr_fold_new(struct hr_fold **out, const struct hr_data_set *set, uint16_t shard,
 		uint32_t max_streams);
 void hr_fold_free(struct hr_fold *fold);
@@ -117,7 +124,7 @@ struct hr_out *hr_out_init(void *memory, const struct hr_link *link);
  * Start folding a link: it must be the one behind the last, which is done. Its out
  * must be ready. Returns 0, or, with nothing changed: -EPROTO: not the next link;
  * -E2BIG: CONFIG of a fold_version, setting, pipeline or size this binary does not
- * know; -ENOTSUP, -EBADMSG: a body that hr_body_check() refuses, or that holds
+ * know; -ENOMEM: CONFIG asks for more memory than there is; -ENOTSUP, -EBADMSG: a body that hr_body_check() refuses, or that holds
  * other counts than the link says. Marks and floors are raised here, undivided.
  */
 int hr_fold_begin(struct hr_fold *fold, struct hr_link *link);
@@ -177,7 +184,7 @@ size_t hr_fold_state_bytes(const struct hr_fold *fold);
 /* out has that room. Returns the bytes written. */
 size_t hr_fold_state_write(const struct hr_fold *fold, uint8_t *out);
 /* A fold that stands where the one stood that was written. Returns 0, -ENOMEM, -E2BIG
- * (more streams than max_streams, or a state of a later program), -ESTALE (another data
+ * (more streams than max_streams, or a state of a later program), -EINVAL (another data
  * set, generation or shard) or -EBADMSG (damaged), with err. */
 int hr_fold_state_read(struct hr_fold **out, const struct hr_data_set *set,
 		       uint16_t shard, uint32_t max_streams, struct hr_str bytes,

@@ -11,6 +11,7 @@
 
 #include "common/murmur2.h"
 #include "common/mutant.h"
+#include "common/siphash.h"
 #include "common/wire.h"
 
 /* An event that will be counted, on its way to its user's row. */
@@ -72,6 +73,7 @@ void hr_fold_raise(struct hr_fold *fold, const struct hr_link *link,
 	uint32_t cursor = 0, at = 0, n;
 
 	hr_windows_expire(&fold->windows, &rules, HR_FOLD_EXPIRE_MAX);
+	hr_dedup_expire(&fold->dedup, &fold->dedup_rules, HR_FOLD_EXPIRE_MAX);
 	while ((n = items_take(link->body, &cursor, items)) > 0) {
 		hr_windows_judge_burst(&fold->windows, &rules, items, n, verdicts,
 				       gaps);
@@ -135,6 +137,7 @@ static bool item_open(struct hr_fold *fold)
 	it->left = item.n_events;
 	it->fate = fold->fates[fold->datagram++];
 	it->codec = item.codec;
+	it->is_alone = item.kind == HR_ITEM_EVENT;
 	it->received_ms = received_ms(&item);
 	it->at_byte = item.payload.p;
 	it->end = item.payload.p + item.payload.n;
@@ -176,7 +179,7 @@ static struct hr_out_event *entry_add(struct hr_fold *fold, struct hr_str raw)
 	e->verdict = HR_COUNTED;
 	e->reject = HR_REJECT_NONE;
 	e->codec = fold->item.codec;
-	e->reserved = 0;
+	e->has_made_id = 0;
 	return e;
 }
 
@@ -241,6 +244,38 @@ static inline bool is_ours(const struct hr_fold *fold, uint32_t hash)
 	       fold->shard;
 }
 
+/* user bytes u32 | user | id */
+void hr_fold_identity(const struct hr_fold *fold, const struct hr_event *event,
+		      struct hr_id128 *out)
+{
+	uint8_t bytes[4 + HR_USER_MAX + HR_EVENT_ID_MAX];
+	const uint32_t user_bytes = event->user.n, id_bytes = event->id.n;
+
+	hr_store32(bytes, user_bytes);
+	memcpy(bytes + 4, event->user.p, user_bytes);
+	memcpy(bytes + 4 + user_bytes, event->id.p, id_bytes);
+	hr_siphash128(fold->set.hash_key, bytes, 4 + user_bytes + id_bytes, out->b);
+}
+
+/* Only an id that its sender gave tells it from others. */
+static bool is_known_again(struct hr_fold *fold, const struct hr_event *event)
+{
+	struct hr_id128 identity;
+
+	if (!fold->item.is_alone || fold->dedup_rules.max == 0)
+		return false;
+	hr_fold_identity(fold, event, &identity);
+	return hr_dedup_take(&fold->dedup, &fold->dedup_rules, &identity,
+			     &fold->out->dedup_evicted);
+}
+
+static void repeat(struct hr_fold *fold, struct hr_out_event *e)
+{
+	e->verdict = HR_REPEATED;
+	memset(&e->event, 0, sizeof(e->event));
+	fold->out->dedup_hits++;
+}
+
 /* A user of another shard is not named: whoever writes the event down would take it
  * for a key of this one. */
 static void event_judge(struct hr_fold *fold, struct batch *b, struct hr_out_event *e)
@@ -261,8 +296,13 @@ static void event_judge(struct hr_fold *fold, struct batch *b, struct hr_out_eve
 	}
 	if (e->verdict != HR_COUNTED)
 		return;
-	if (e->event.id.n == 0)
+	if (e->event.id.n == 0) {
 		id_make(fold, &e->event.id);
+		e->has_made_id = 1;
+	} else if (is_known_again(fold, &e->event)) {
+		repeat(fold, e);
+		return;
+	}
 	b->lanes[b->n_lanes++] =
 		(struct lane){ .event = fold->out->n_events - 1, .hash = hash };
 }
@@ -490,6 +530,25 @@ static void totals_add(struct hr_fold_totals *totals, const struct hr_link *link
 		totals->rejects[i] += out->rejects[i];
 	totals->gaps += out->gaps;
 	totals->filled += out->filled;
+	totals->dedup_hits += out->dedup_hits;
+	totals->dedup_evicted += out->dedup_evicted;
+	if (link->body_kind != HR_BODY_LOSS)
+		return;
+	totals->losses++;
+	/* n u64: the last one that was lost; what is n now was the first. */
+	if (hr_load64(link->body.p) >= link->n)
+		totals->lost_links += hr_load64(link->body.p) - link->n + 1;
+}
+
+void hr_fold_advance(struct hr_fold *fold, const struct hr_link *link)
+{
+	fold->digest = link->out->digest;
+	totals_add(&fold->totals, link);
+	fold->n = link->n;
+	fold->hash = link->hash;
+	fold->phase = HR_FOLD_IDLE;
+	fold->link = NULL;
+	fold->out = NULL;
 }
 
 static void link_end(struct hr_fold *fold)
@@ -497,14 +556,9 @@ static void link_end(struct hr_fold *fold)
 	struct hr_out *out = fold->out;
 
 	out->rejects[HR_REJECT_NONE] = 0; /* everything that was not rejected */
-	hr_digest_end(&fold->rows, fold->link, &fold->digest);
 	out->digest = fold->digest;
-	totals_add(&fold->totals, fold->link);
-	fold->n = fold->link->n;
-	fold->hash = fold->link->hash;
-	fold->phase = HR_FOLD_IDLE;
-	fold->link = NULL;
-	fold->out = NULL;
+	hr_digest_end(&fold->rows, fold->link, &out->digest);
+	hr_fold_advance(fold, fold->link);
 }
 
 bool hr_fold_step(struct hr_fold *fold, uint32_t max_events)

@@ -8,6 +8,7 @@
  * what they compute.
  */
 
+#include "dataplane/fold/dedup.h"
 #include "dataplane/fold/digest.h"
 #include "dataplane/fold/fold.h"
 #include "dataplane/fold/windows.h"
@@ -45,6 +46,7 @@ struct hr_fold_item {
 	uint32_t left; /* events that it claims and that have no verdict yet */
 	uint8_t fate;  /* enum hr_window_verdict: of all its events */
 	uint8_t codec;
+	bool is_alone;  /* an EVENT: it has no stream that would know it again */
 	bool is_framed; /* so far */
 	int64_t received_ms;
 	const uint8_t *at_byte, *end; /* payload behind the last event */
@@ -60,8 +62,10 @@ struct hr_fold {
 	struct hr_chain_config config;
 	struct hr_fold_totals totals;
 	struct hr_windows windows;
+	struct hr_dedup dedup;
 	struct hr_window_rules rules; /* what config says; their clock is not used */
-	uint64_t clock_us;            /* of the last link begun */
+	struct hr_dedup_rules dedup_rules;      /* the same; their clock is clock_us */
+	uint64_t clock_us;                      /* of the last link begun */
 	uint64_t horizon_us[HR_STREAM_CLASSES]; /* streams born before are expired,
 						 * whatever a later CONFIG says */
 	uint64_t shard_fraction;                /* 2^64 / S, rounded up; 0 for S = 1 */
@@ -92,9 +96,28 @@ static inline struct hr_window_rules hr_fold_rules(const struct hr_fold *fold,
 	return rules;
 }
 
+/* Hot. Who an event without a stream is: a keyed hash, so that nobody outside can make
+ * two of them look alike. */
+void hr_fold_identity(const struct hr_fold *fold, const struct hr_event *event,
+		      struct hr_id128 *out);
+
 /* Hot: the first step. The items of a body that was looked through already: windows
  * and floors rise, gaps are added up, and fates are written. */
 void hr_fold_raise(struct hr_fold *fold, const struct hr_link *link,
 		   struct hr_window_gaps *gaps);
+
+/* Hot: the last step. Counters, n, hash and digest go on by a link whose outputs are
+ * there. */
+void hr_fold_advance(struct hr_fold *fold, const struct hr_link *link);
+
+/* Cold. Whether this program and this fold's memory can obey a CONFIG (and memory for
+ * known events, taken here): 0, -E2BIG or -ENOMEM. Then: to make its rules of it. */
+int hr_fold_config_check(struct hr_fold *fold, const struct hr_chain_config *config);
+void hr_fold_obey(struct hr_fold *fold);
+
+/* A link's way in, up to where it is begun: refuses, or takes CONFIG over, raises
+ * windows and floors, sets the clock. Cold. */
+int hr_fold_take(struct hr_fold *fold, const struct hr_link *link,
+		 struct hr_window_gaps *gaps, uint64_t *n_evicted);
 
 #endif

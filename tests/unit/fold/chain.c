@@ -178,16 +178,19 @@ static uint32_t item_write(const struct test_item *item, uint8_t *out, uint32_t 
 		.family = 4,
 		.n_events = item->claimed == ABSENT ? item->n_events
 						    : (uint16_t)item->claimed,
+		.flags = item->flags,
 		.birth = item->birth,
 		.random = item->random,
 		.sequence = item->sequence,
-		.key_id = item->kind == HR_ITEM_DATAGRAM ? 1 : 0,
+		.key_id = item->key_id,
 		.received_us = item->received_us,
 		.sent_us = item->received_us - 500,
 		.payload = { payload, n },
 	};
 
 	assert(hr_item_bytes(n) <= max);
+	if (item->kind == HR_ITEM_SKIP)
+		return hr_item_encode_skip(out, &encoded);
 	return hr_item_encode(out, &encoded);
 }
 
@@ -337,31 +340,80 @@ static void event_make(struct maker *m, struct test_event *ev)
 	ev->is_broken = one_in(m, 50);
 }
 
-static void item_make(struct maker *m, struct test_item *item)
+/* A few names again and again. */
+static void event_rename(struct maker *m, struct test_event *ev)
+{
+	const struct test_chain *c = m->chain;
+
+	if (one_in(m, 3))
+		return;
+	test_user(ev->user, below(m, 4), c->shard, c->set.n_shards, true);
+	snprintf(ev->id, TEXT_BYTES, "d%u", below(m, 12));
+}
+
+/* Numbers jump, come late, and twice. */
+static void number_loosely(struct maker *m, struct test_item *item, uint64_t *next)
+{
+	if (one_in(m, 15))
+		*next += below(m, one_in(m, 5) ? 200 : 10);
+	item->sequence = *next;
+	if (one_in(m, 3) && *next > 100)
+		item->sequence -= below(m, 80); /* late, or a repeat */
+	else
+		++*next;
+}
+
+/* Nearly always the next one. */
+static void number_in_order(struct maker *m, struct test_item *item, uint64_t *next)
+{
+	item->flags = one_in(m, 30) ? 0 : HR_ITEM_ORDERED;
+	item->sequence = *next;
+	if (one_in(m, 6))
+		item->sequence -= below(m, 2); /* a repeat */
+	else if (one_in(m, 40))
+		item->sequence = *next += below(m, 5); /* a bug's */
+	if (item->sequence == *next)
+		++*next;
+}
+
+static void stream_choose(struct maker *m, struct test_item *item)
 {
 	const uint32_t stream = below(m, STREAMS);
 	uint64_t *next = &m->next[stream];
 
-	item->kind = one_in(m, 10) ? HR_ITEM_EVENT : HR_ITEM_DATAGRAM;
+	item->birth = START_US + stream;
+	item->random = 77u * stream;
+	item->key_id = one_in(m, 30) ? below(m, 4) : stream % 4;
+	if (stream % 3 == 2)
+		item->birth |= HR_BIRTH_DISK_CLASS;
+	if (stream % 2 == 0)
+		number_loosely(m, item, next);
+	else
+		number_in_order(m, item, next);
+}
+
+static void item_make(struct maker *m, struct test_item *item)
+{
+	item->kind = one_in(m, 10)   ? HR_ITEM_EVENT
+		     : one_in(m, 20) ? HR_ITEM_SKIP
+				     : HR_ITEM_DATAGRAM;
 	item->codec = one_in(m, 2) ? HR_CODEC_PROTOBUF : HR_CODEC_JSON;
 	item->received_us = m->clock_us - below(m, 9000);
-	if (item->kind == HR_ITEM_DATAGRAM) {
-		item->birth = START_US + stream;
-		item->random = 77u * stream;
-		if (one_in(m, 15))
-			*next += below(m, one_in(m, 5) ? 200 : 10);
-		item->sequence = *next;
-		if (one_in(m, 6) && *next > 100)
-			item->sequence -= below(m, 80); /* late, or a repeat */
-		else
-			++*next;
+	item->claimed = ABSENT;
+	if (item->kind != HR_ITEM_EVENT)
+		stream_choose(m, item);
+	if (item->kind == HR_ITEM_SKIP) {
+		item->sequence += below(m, 3);
+		item->claimed = 0;
+		return;
 	}
 	item->n_events = (uint16_t)below(m, 12);
-	item->claimed = ABSENT;
 	if (one_in(m, 40))
 		item->claimed = (int)below(m, 16);
 	for (uint32_t i = 0; i < item->n_events; i++)
 		event_make(m, &item->events[i]);
+	for (uint32_t i = 0; item->kind == HR_ITEM_EVENT && i < item->n_events; i++)
+		event_rename(m, &item->events[i]);
 }
 
 static void epoch_make(struct maker *m)
@@ -381,6 +433,19 @@ static void config_change(struct maker *m, struct hr_chain_config *config)
 	config->setting[HR_CHAIN_MAX_STREAMS] = below(m, STREAMS + 2);
 	config->setting[HR_CHAIN_STREAM_MAX_AGE_US] =
 		MAX_AGE_US / 2 + below(m, 2 * MAX_AGE_US);
+	config->setting[HR_CHAIN_KEY_STREAMS] = one_in(m, 2) ? 0 : 1 + below(m, 4);
+	config->setting[HR_CHAIN_TTL_MEMORY_US] = below(m, MAX_AGE_US);
+	config->setting[HR_CHAIN_TTL_DISK_US] = below(m, 5 * MAX_AGE_US);
+	config->setting[HR_CHAIN_DEDUP_WINDOW_US] =
+		one_in(m, 6) ? 0 : MAX_AGE_US / 2 + below(m, 2 * MAX_AGE_US);
+	config->setting[HR_CHAIN_DEDUP_MAX] = below(m, 50);
+}
+
+static void clock_move(struct maker *m)
+{
+	m->clock_us += one_in(m, 12) ? below(m, 2 * MAX_AGE_US) : below(m, 20000);
+	if (one_in(m, 25)) /* floors die only now */
+		m->clock_us += 55000000 + below(m, 6 * MAX_AGE_US);
 }
 
 void test_chain_random(struct test_chain *c, uint64_t seed, uint32_t n_links)
@@ -394,10 +459,12 @@ void test_chain_random(struct test_chain *c, uint64_t seed, uint32_t n_links)
 	test_chain_init(c, (uint16_t)(seed % 3), 3);
 	for (uint32_t i = 0; i < STREAMS; i++)
 		m.next[i] = 1 + below(&m, 300);
+	config.setting[HR_CHAIN_TTL_DISK_US] = 4 * MAX_AGE_US;
+	config.setting[HR_CHAIN_DEDUP_WINDOW_US] = MAX_AGE_US;
+	config.setting[HR_CHAIN_DEDUP_MAX] = 30;
 	test_chain_add_config(c, m.clock_us, &config);
 	while (c->n_links < n_links) {
-		m.clock_us +=
-			one_in(&m, 12) ? below(&m, 2 * MAX_AGE_US) : below(&m, 20000);
+		clock_move(&m);
 		if (one_in(&m, 25)) {
 			config_change(&m, &config);
 			test_chain_add_config(c, m.clock_us, &config);
@@ -481,6 +548,7 @@ bool test_outs_equal(const struct hr_out *a, const struct hr_out *b)
 {
 	if (a->n_events != b->n_events || a->n_users != b->n_users ||
 	    a->gaps != b->gaps || a->filled != b->filled ||
+	    a->dedup_hits != b->dedup_hits || a->dedup_evicted != b->dedup_evicted ||
 	    memcmp(a->verdicts, b->verdicts, sizeof(a->verdicts)) != 0 ||
 	    memcmp(a->rejects, b->rejects, sizeof(a->rejects)) != 0 ||
 	    !hr_id128_equals(&a->digest, &b->digest))

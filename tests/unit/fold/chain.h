@@ -30,6 +30,8 @@ struct test_event {
 struct test_item {
 	uint16_t kind;
 	uint8_t codec;
+	uint16_t flags;
+	uint32_t key_id;
 	uint64_t birth, random, sequence, received_us;
 	uint16_t n_events; /* in the payload */
 	int claimed;       /* by the item; ABSENT: as many */
@@ -88,8 +90,9 @@ void test_user(char out[TEXT_BYTES], uint32_t number, uint16_t shard, uint32_t n
 uint32_t test_payload(const struct test_item *item, uint8_t *out, uint32_t max);
 
 /* A chain of everything: both codecs, skewed users, repeats, jumps, late arrivals,
- * streams that die and return, broken and foreign events, claims that are wrong,
- * events without a stream, CONFIG in the middle, LOSS and empty links. */
+ * streams with floors and with windows that die and return, SKIPs, shares of keys,
+ * broken and foreign events, claims that are wrong, events without a stream and the
+ * same again, CONFIG in the middle, LOSS and empty links. */
 void test_chain_random(struct test_chain *c, uint64_t seed, uint32_t n_links);
 
 /* ---- running it ---- */

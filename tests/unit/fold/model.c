@@ -20,10 +20,26 @@ void model_init(struct model *m, const struct test_chain *c)
 
 /* ---- streams ---- */
 
+static uint64_t setting(const struct model *m, enum hr_chain_setting id)
+{
+	return m->config.setting[id];
+}
+
+static uint64_t age_of(const struct model *m, const struct model_stream *s)
+{
+	const uint64_t max_age_us = setting(m, HR_CHAIN_STREAM_MAX_AGE_US);
+
+	if (!s->has_floor)
+		return max_age_us;
+	return max_age_us + 60000000 +
+	       setting(m, s->birth >> 63 != 0 ? HR_CHAIN_TTL_DISK_US
+					      : HR_CHAIN_TTL_MEMORY_US);
+}
+
 static bool is_alive(const struct model *m, const struct model_stream *s,
 		     uint64_t clock_us)
 {
-	return s->is_alive && clock_us <= s->last_us + m->max_age_us;
+	return s->is_alive && clock_us <= s->last_us + age_of(m, s);
 }
 
 static struct model_stream *stream_of(struct model *m, const struct test_item *item)
@@ -50,6 +66,48 @@ static uint32_t count_alive(const struct model *m, uint64_t clock_us)
 	return n;
 }
 
+static bool has_room(const struct model *m, uint32_t key_id, uint64_t clock_us)
+{
+	const uint64_t share = setting(m, HR_CHAIN_KEY_STREAMS);
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < m->n_streams; i++)
+		n += m->streams[i].key_id == key_id &&
+		     is_alive(m, &m->streams[i], clock_us);
+	return count_alive(m, clock_us) < setting(m, HR_CHAIN_MAX_STREAMS) &&
+	       (share == 0 || n < share);
+}
+
+static enum fate floor_judge(struct model *m, struct model_stream *s,
+			     const struct test_item *item)
+{
+	if (item->sequence <= s->highest)
+		return REPEATED;
+	for (uint64_t i = s->highest + 1; i <= item->sequence; i++)
+		m->gaps += i != item->sequence || item->kind == HR_ITEM_SKIP;
+	s->highest = item->sequence;
+	return FRESH;
+}
+
+static enum fate stream_begin(struct model *m, struct model_stream *s,
+			      const struct test_item *item, uint64_t clock_us)
+{
+	const uint64_t seq = item->sequence;
+
+	if (!has_room(m, item->key_id, clock_us))
+		return NO_ROOM;
+	memset(s->seen, 0, sizeof(s->seen));
+	s->is_alive = true;
+	s->key_id = item->key_id;
+	s->last_us = clock_us;
+	s->has_floor = item->kind == HR_ITEM_SKIP || item->flags != 0;
+	s->highest = s->first = s->has_floor ? 0 : seq;
+	if (s->has_floor)
+		return floor_judge(m, s, item);
+	s->seen[seq] = true;
+	return FRESH;
+}
+
 static enum fate stream_judge(struct model *m, const struct test_item *item,
 			      uint64_t clock_us)
 {
@@ -57,17 +115,13 @@ static enum fate stream_judge(struct model *m, const struct test_item *item,
 	const uint64_t seq = item->sequence;
 
 	assert(seq < MODEL_NUMBERS);
-	if (!is_alive(m, s, clock_us)) {
-		if (count_alive(m, clock_us) >= m->max_streams)
-			return NO_ROOM;
-		memset(s->seen, 0, sizeof(s->seen));
-		s->is_alive = true;
-		s->highest = s->first = seq;
-		s->seen[seq] = true;
-		s->last_us = clock_us;
+	if (!is_alive(m, s, clock_us))
+		return stream_begin(m, s, item, clock_us);
+	if (item->kind == HR_ITEM_SKIP && !s->has_floor)
 		return FRESH;
-	}
 	s->last_us = clock_us;
+	if (s->has_floor)
+		return floor_judge(m, s, item);
 	if (s->seen[seq] || seq + 64 <= s->highest)
 		return REPEATED;
 	s->seen[seq] = true;
@@ -78,6 +132,53 @@ static enum fate stream_judge(struct model *m, const struct test_item *item,
 		m->filled++;
 	}
 	return FRESH;
+}
+
+/* ---- events that are known again ---- */
+
+static uint64_t dedup_max(const struct model *m)
+{
+	return setting(m, HR_CHAIN_DEDUP_WINDOW_US) == 0
+		       ? 0
+		       : setting(m, HR_CHAIN_DEDUP_MAX);
+}
+
+static void known_remove(struct model *m, uint32_t at)
+{
+	m->n_known--;
+	memmove(&m->known[at], &m->known[at + 1],
+		(m->n_known - at) * sizeof(m->known[0]));
+}
+
+static void known_bury(struct model *m, uint64_t clock_us)
+{
+	for (uint32_t i = m->n_known; i-- > 0;)
+		if (clock_us >
+		    m->known[i].first_us + setting(m, HR_CHAIN_DEDUP_WINDOW_US))
+			known_remove(m, i);
+}
+
+static bool is_known(struct model *m, const struct test_event *ev, uint64_t clock_us)
+{
+	struct model_known *k;
+
+	known_bury(m, clock_us);
+	for (uint32_t i = 0; i < m->n_known; i++)
+		if (strcmp(m->known[i].user, ev->user) == 0 &&
+		    strcmp(m->known[i].id, ev->id) == 0)
+			return true;
+	if (dedup_max(m) == 0)
+		return false;
+	if (m->n_known == dedup_max(m)) {
+		known_remove(m, 0);
+		m->dedup_evicted++;
+	}
+	assert(m->n_known < MODEL_KNOWN);
+	k = &m->known[m->n_known++];
+	memcpy(k->user, ev->user, sizeof(k->user));
+	memcpy(k->id, ev->id, sizeof(k->id));
+	k->first_us = clock_us;
+	return false;
 }
 
 /* ---- events ---- */
@@ -122,7 +223,7 @@ static void user_count(struct model *m, uint32_t entry)
 }
 
 static void event_fold(struct model *m, const struct test_item *item, uint32_t i,
-		       enum fate fate)
+		       enum fate fate, uint64_t clock_us)
 {
 	const uint32_t index = m->n_claimed++;
 	struct model_entry e = { .item = item,
@@ -134,12 +235,18 @@ static void event_fold(struct model *m, const struct test_item *item, uint32_t i
 
 	if (fate == REPEATED)
 		e.verdict = HR_REPEATED;
-	else if (fate == NO_ROOM || (is_there && index >= m->max_events))
+	else if (fate == NO_ROOM ||
+		 (is_there && index >= setting(m, HR_CHAIN_MAX_EVENTS)))
 		e.reject = HR_REJECT_CAPACITY;
 	else
 		e.reject = is_there ? reject_of(m, &item->events[i]) : HR_REJECT_SYNTAX;
 	if (e.reject != HR_REJECT_NONE)
 		e.verdict = HR_REJECTED;
+	if (is_there && e.verdict == HR_COUNTED && item->kind == HR_ITEM_EVENT &&
+	    item->events[i].id[0] != 0 && is_known(m, &item->events[i], clock_us)) {
+		e.verdict = HR_REPEATED;
+		m->dedup_hits++;
+	}
 	m->verdicts[e.verdict]++;
 	m->rejects[e.reject] += e.reject != HR_REJECT_NONE;
 	if (!is_there)
@@ -158,19 +265,31 @@ static void config_take(struct model *m, const struct test_link *l)
 {
 	for (uint32_t i = 0; i < m->n_streams; i++)
 		m->streams[i].is_alive = is_alive(m, &m->streams[i], l->clock_us);
-	m->max_events = l->config.setting[HR_CHAIN_MAX_EVENTS];
-	m->max_streams = l->config.setting[HR_CHAIN_MAX_STREAMS];
-	m->max_age_us = l->config.setting[HR_CHAIN_STREAM_MAX_AGE_US];
+	known_bury(m, l->clock_us);
+	m->config = l->config;
+	for (; m->n_known > dedup_max(m); m->dedup_evicted++)
+		known_remove(m, 0);
+}
+
+static void loss_take(struct model *m, const struct test_link *l)
+{
+	const uint64_t lost = hr_load64(l->body);
+
+	m->totals.losses++;
+	for (uint64_t n = l->link.n; n <= lost; n++)
+		m->totals.lost_links++;
 }
 
 void model_fold(struct model *m, const struct test_link *l)
 {
 	m->n_entries = m->n_users = m->n_claimed = 0;
-	m->gaps = m->filled = 0;
+	m->gaps = m->filled = m->dedup_hits = m->dedup_evicted = 0;
 	memset(m->verdicts, 0, sizeof(m->verdicts));
 	memset(m->rejects, 0, sizeof(m->rejects));
 	if (l->kind == HR_BODY_CONFIG)
 		config_take(m, l);
+	if (l->kind == HR_BODY_LOSS)
+		loss_take(m, l);
 	for (uint32_t i = 0; i < l->n_items; i++) {
 		const struct test_item *item = &l->items[i];
 		const enum fate fate = item->kind == HR_ITEM_EVENT
@@ -181,7 +300,7 @@ void model_fold(struct model *m, const struct test_link *l)
 						 : (uint32_t)item->claimed;
 
 		for (uint32_t e = 0; e < claimed; e++)
-			event_fold(m, item, e, fate);
+			event_fold(m, item, e, fate, l->clock_us);
 	}
 	m->totals.logged += m->n_claimed;
 	for (int i = 0; i < HR_FOLD_VERDICTS; i++)
@@ -190,5 +309,9 @@ void model_fold(struct model *m, const struct test_link *l)
 		m->totals.rejects[i] += m->rejects[i];
 	m->totals.gaps += m->gaps;
 	m->totals.filled += m->filled;
+	m->totals.dedup_hits += m->dedup_hits;
+	m->totals.dedup_evicted += m->dedup_evicted;
+	known_bury(m, l->clock_us);
+	m->totals.dedup_entries = m->n_known;
 	m->totals.streams = count_alive(m, l->clock_us);
 }
