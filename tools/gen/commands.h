@@ -14,6 +14,7 @@
 #include "common/error.h"
 
 int hr_gen_send(int argc, char **argv);
+int hr_gen_sdk(int argc, char **argv);
 int hr_gen_shop(int argc, char **argv);
 int hr_gen_verify(int argc, char **argv);
 

@@ -26,6 +26,7 @@
 	X(n_shards, uint32_t, 1, HR_PLAN_SHARDS_MAX)                                   \
 	X(generation, uint32_t, 1, UINT32_MAX)                                         \
 	X(key_id, uint32_t, 0, UINT32_MAX)                                             \
+	X(by_sdk, uint32_t, 0, 1)                                                      \
 	X(birth, uint64_t, 1, INT64_MAX)                                               \
 	X(random, uint64_t, 0, INT64_MAX)                                              \
 	X(start_ms, uint64_t, 86400000, 253402214400000)                               \

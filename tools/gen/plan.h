@@ -40,6 +40,9 @@ struct hr_plan {
 	uint32_t n_categories; /* a product's category is always the same */
 	uint32_t zipf_milli;   /* exponent in thousandths; 0: uniform */
 	enum hr_plan_codec codec;
+	/* 1: sent by the SDK itself, which packs as it likes, begins streams of its own
+	 * and gives each event a time. birth, random and datagram_events say nothing. */
+	uint32_t by_sdk;
 	bool headerless;          /* JSON without header and tag, shards mixed */
 	uint32_t datagram_events; /* at most, 1 to 512 */
 	uint32_t datagram_bytes;  /* at most, of UDP payload */

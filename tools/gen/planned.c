@@ -223,7 +223,7 @@ static void make_time(const struct hr_plan *plan, uint64_t i, uint64_t bits,
 {
 	const uint32_t form = bits & 63, late = bits >> 6 & 15;
 
-	out->has_time = form != 0;
+	out->has_time = form != 0 || plan->by_sdk != 0;
 	out->time_ms = 0;
 	out->event.time_form = HEADRACE_TIME_NONE;
 	if (!out->has_time)

@@ -70,8 +70,14 @@ static void name_lost(struct hr_verify *v)
 static bool is_explained(const struct hr_verify *v)
 {
 	const uint64_t gone = v->unsent_datagrams + v->refused;
+	bool by_sdk = false;
 
-	return v->takes_others ? v->lost.datagrams <= gone : v->lost.datagrams == gone;
+	/* What an SDK has refused it sends again: such a refusal loses nothing. */
+	for (uint32_t p = 0; p < v->known.n_plans; p++)
+		by_sdk |= v->known.planners[p].plan.by_sdk != 0;
+
+	return v->takes_others || by_sdk ? v->lost.datagrams <= gone
+					 : v->lost.datagrams == gone;
 }
 
 int hr_verify_refusals(struct hr_verify *v, struct hr_err *err)
