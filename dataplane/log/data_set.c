@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/config.h"
 #include "common/log.h"
+#include "dataplane/log/file_data_set.h"
 #include "dataplane/log/log_impl.h"
 #include "dataplane/log/reader.h"
 
@@ -212,6 +213,8 @@ int hr_data_set_find(struct hr_data_set *out, const struct hr_config *config, bo
 	struct hr_kafka_topic topic;
 	int r;
 
+	if (config->log_kind == HR_LOG_KIND_FILE)
+		return hr_file_data_set_find(out, config, make, &hr_disk_real, err);
 	hr_kafka_topic_name(meta_name, config, HR_META_TOPIC);
 	topic = hr_kafka_topic_kept(meta_name, 1);
 	topic.partitions_key = "this program";

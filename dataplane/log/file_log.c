@@ -246,12 +246,23 @@ static uint64_t file_n_lost(const struct hr_log *log)
 	return atomic_load_explicit(&log->n_lost, memory_order_relaxed);
 }
 
+static void file_errors(const struct hr_log *log, uint64_t *reading,
+			uint64_t *appending)
+{
+	*reading = atomic_load_explicit(&log->n_read_errors, memory_order_relaxed);
+	*appending = file_n_lost(log);
+}
+
 /* ---- writing --------------------------------------------------------------- */
 
 /* What waited or was reported of the old writer is nobody's any more. */
 static void wish(struct hr_log_part *p, bool opens)
 {
 	pthread_mutex_lock(&p->lock);
+	if (opens && p->wish == HR_FILE_WRITER_RENEW) { /* under way already */
+		pthread_mutex_unlock(&p->lock);
+		return;
+	}
 	p->wish = opens ? HR_FILE_WRITER_RENEW : HR_FILE_WRITER_RETIRE;
 	p->writer_no++;
 	p->writer_state = HR_LOG_WRITER_OPENING;
@@ -278,7 +289,7 @@ static enum hr_log_writer file_writer(struct hr_log_part *p, struct hr_err *err)
 
 	pthread_mutex_lock(&p->lock);
 	state = p->writer_state;
-	if (state == HR_LOG_WRITER_FAILED && err != NULL)
+	if (err != NULL)
 		*err = p->writer_err;
 	pthread_mutex_unlock(&p->lock);
 	return state;
@@ -384,5 +395,6 @@ const struct hr_log_ops hr_log_file = {
 	.verify = file_verify,
 	.verified = file_verified,
 	.n_lost = file_n_lost,
+	.errors = file_errors,
 	.trim = file_trim,
 };

@@ -239,6 +239,7 @@ static void deliver_trouble(struct hr_log_part *p, int r, const struct hr_err *e
 	struct hr_file_news *news = news_new(trouble_of(r));
 
 	p->reads = false;
+	atomic_fetch_add_explicit(&p->log->n_read_errors, 1, memory_order_relaxed);
 	if (news == NULL) /* the next seek tries again; there is no memory to say so */
 		return;
 	news->err = *err;

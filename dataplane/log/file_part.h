@@ -35,6 +35,7 @@ struct hr_log {
 	uint64_t segment_bytes;
 	int wake_fd;
 	_Atomic uint64_t n_lost; /* segments given up after an error */
+	_Atomic uint64_t n_read_errors;
 };
 
 struct hr_file_append {

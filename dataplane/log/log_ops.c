@@ -5,6 +5,5 @@
 
 const struct hr_log_ops *hr_log_ops_of(const struct hr_config *config)
 {
-	(void)config; /* there is one kind */
-	return &hr_log_kafka;
+	return config->log_kind == HR_LOG_KIND_FILE ? &hr_log_file : &hr_log_kafka;
 }

@@ -219,6 +219,7 @@ static int compare(struct hr_verify *v, struct hr_err *err)
 static void forget(struct hr_verify *v)
 {
 	hr_topic_close(v->log);
+	hr_verify_files_close(v);
 	hr_check_log_fini(&v->check_log);
 	hr_known_fini(&v->known);
 	if (v->findings.to != NULL)

@@ -51,9 +51,10 @@ struct hr_verify {
 	struct hr_check_log check_log;
 	struct hr_chain chains[HR_PLAN_SHARDS_MAX];
 	struct hr_topic *log;
-	uint64_t until_us; /* monotonic: waiting ends */
-	uint64_t n_links;  /* accepted, with events */
-	bool is_behind;    /* the log went on while it was compared */
+	struct hr_verify_files *files; /* the log, where it lies in files */
+	uint64_t until_us;             /* monotonic: waiting ends */
+	uint64_t n_links;              /* accepted, with events */
+	bool is_behind;                /* the log went on while it was compared */
 	struct hr_lost lost;
 	bool has_status;
 	uint64_t refused; /* datagrams, of all reasons */
@@ -61,6 +62,15 @@ struct hr_verify {
 	uint64_t users_in_redis, others_in_redis;
 	struct hr_verify_tally tallies[HR_PLACE_COUNT];
 };
+
+/* verify_log.c: a record of the log, in order. */
+void hr_verify_record(struct hr_verify *v, uint16_t shard, int64_t offset,
+		      struct hr_str bytes);
+/* verify_files.c: the log on files. Read shows what there is to hr_verify_record() and
+ * waits up to wait_ms for more when there is nothing; how many, or an error. */
+int hr_verify_files_open(struct hr_verify *v, struct hr_err *err);
+int64_t hr_verify_files_read(struct hr_verify *v, uint32_t wait_ms, struct hr_err *err);
+void hr_verify_files_close(struct hr_verify *v);
 
 /* Finds the data set, reads the log until everything sent is in it, or until nothing
  * came for settle_us (where some may be missing), or until waiting ends. */

@@ -195,7 +195,8 @@ class Wire:
 class Stage:
     """Servers, appliance and wire of one run folder."""
 
-    def __init__(self, folder, port_base=None, other_cpu=None, worker_cpu=None):
+    def __init__(self, folder, port_base=None, other_cpu=None, worker_cpu=None,
+                 log="kafka"):
         self.folder = os.path.abspath(folder)
         first, second = cpus()
         self.other_cpu = first if other_cpu is None else other_cpu
@@ -203,6 +204,8 @@ class Stage:
         self.kafka_port = port_base or choose_ports(9092, 2)
         self.redis_port = port_base + 4 if port_base else choose_ports(6379)
         self.metrics_port = port_base + 5 if port_base else choose_ports(9464)
+        self.log_kind = log
+        self.log_folder = os.path.join(self.folder, "log")
         self.huge = HugePages()
         self.wire = None
         self.daemon = None
@@ -246,6 +249,10 @@ class Stage:
     # ---- the appliance
 
     def base_config(self):
+        if self.log_kind == "file":
+            log = {"log": {"kind": "file", "folder": self.log_folder}}
+        else:
+            log = {"kafka": {"brokers": f"{LOOPBACK}:{self.kafka_port}"}}
         return {
             "appliance": {"name": "headrace", "run_dir": self.run_dir},
             "data_set": {"shards": 5},
@@ -254,7 +261,7 @@ class Stage:
             "ports": [],
             "dataplane": {"main_cpu": cpus()[0], "worker_cpus": [self.worker_cpu],
                           "memory": "256MiB"},
-            "kafka": {"brokers": f"{LOOPBACK}:{self.kafka_port}"},
+            **log,
             "redis": {"host": LOOPBACK, "port": self.redis_port},
             "control": {"metrics_listen": f"{LOOPBACK}:{self.metrics_port}",
                         "stop_drain": "30s"},

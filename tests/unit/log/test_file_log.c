@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -359,7 +360,8 @@ static void a_killed_process_loses_nothing_that_it_reported(void)
 		}
 		kill(child, SIGKILL);
 		waitpid(child, &status, 0);
-		CU_ASSERT_TRUE_FATAL(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+		CU_ASSERT_TRUE_FATAL(WIFSIGNALED(status) &&
+				     WTERMSIG(status) == SIGKILL);
 		CU_ASSERT_FATAL(n_here >= 20);
 		while (read(fds[0], &i, sizeof(i)) == sizeof(i))
 			reported = i;
@@ -380,6 +382,74 @@ static void a_killed_process_loses_nothing_that_it_reported(void)
 		}
 	}
 	world_close(&looker);
+}
+
+/* The disk takes half a record, then nothing: reported as not taken, told, and gone on
+ * with in another segment. */
+static void a_write_that_fails_poisons_the_segment_and_a_new_one_goes_on(void)
+{
+	const struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
+	struct rlimit full = { 4096 + 200, RLIM_INFINITY };
+	uint8_t record[500] = "half of this is written";
+	struct hr_log_report report;
+	struct hr_err err = { "" };
+	struct world w;
+	uint64_t errors[2];
+	char path[128];
+
+	world_open(&w, 0);
+	CU_ASSERT_EQUAL(become_writer(&w, NULL), HR_LOG_WRITER_READY);
+	CU_ASSERT_TRUE(put(&w, "one"));
+	signal(SIGXFSZ, SIG_IGN);
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_FSIZE, &full), 0);
+	CU_ASSERT_EQUAL(ops->append(w.part, record, sizeof(record), false, NULL, NULL),
+			0);
+	CU_ASSERT_TRUE(report_one(&w, &report));
+	CU_ASSERT_FALSE(report.was_taken);
+	CU_ASSERT_TRUE(ops->is_broken(w.part, &err));
+	CU_ASSERT_PTR_NOT_NULL(
+		strstr(err.text, "nothing more is written to this file"));
+	CU_ASSERT_EQUAL(ops->append(w.part, record, 5, true, NULL, &err), -EIO);
+	CU_ASSERT_EQUAL(ops->n_lost(w.log), 1);
+	ops->errors(w.log, &errors[0], &errors[1]);
+	CU_ASSERT_EQUAL(errors[1], 1);
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_FSIZE, &none), 0);
+	CU_ASSERT_EQUAL(become_writer(&w, NULL), HR_LOG_WRITER_READY);
+	CU_ASSERT_FALSE(ops->is_broken(w.part, &err));
+	CU_ASSERT_TRUE(put(&w, "two"));
+	CU_ASSERT_TRUE(get(&w, "one", NULL) && get(&w, "two", NULL));
+	path_of(path, "00000002.segment");
+	CU_ASSERT_EQUAL(access(path, F_OK), 0);
+	world_close(&w);
+}
+
+static void a_torn_tail_is_no_damage(void)
+{
+	struct world w;
+	char path[128];
+	uint8_t frame[HR_FRAME_BYTES(24)];
+	int64_t end;
+	int fd;
+
+	world_open(&w, 0);
+	CU_ASSERT_EQUAL(become_writer(&w, NULL), HR_LOG_WRITER_READY);
+	CU_ASSERT_TRUE(put(&w, "one"));
+	CU_ASSERT_TRUE(get(&w, "one", &end));
+	world_close(&w);
+	hr_frame_encode(frame, end + 1, (const uint8_t *)"a record of twenty-four.",
+			24);
+	path_of(path, "00000001.segment");
+	fd = open(path, O_WRONLY);
+	CU_ASSERT_EQUAL(pwrite(fd, frame, sizeof(frame) - 3, 4096 + end + 1),
+			(ssize_t)sizeof(frame) - 3);
+	close(fd);
+	world_open(&w, 0);
+	CU_ASSERT_TRUE(get(&w, "one", NULL));
+	CU_ASSERT_TRUE(get_end(&w));
+	CU_ASSERT_EQUAL(become_writer(&w, NULL), HR_LOG_WRITER_READY);
+	CU_ASSERT_TRUE(put(&w, "two"));
+	CU_ASSERT_TRUE(get(&w, "two", NULL));
+	world_close(&w);
 }
 
 static void a_flipped_bit_in_what_counts_stops_by_name(void)
@@ -599,6 +669,9 @@ int main(int argc, char **argv)
 		  two_handles_of_a_process_see_each_other },
 		{ "a killed process loses nothing that it reported",
 		  a_killed_process_loses_nothing_that_it_reported },
+		{ "a write that fails poisons the segment and a new one goes on",
+		  a_write_that_fails_poisons_the_segment_and_a_new_one_goes_on },
+		{ "a torn tail is no damage", a_torn_tail_is_no_damage },
 		{ "a flipped bit in what counts stops by name",
 		  a_flipped_bit_in_what_counts_stops_by_name },
 		{ "a missing segment stops by name", a_missing_segment_stops_by_name },
