@@ -279,7 +279,10 @@ void hr_owned_flight_accepted(struct hr_owned *s, const struct hr_now *now)
 
 	a->is_done = true;
 	s->flight = NULL;
-	s->deadline_us = 0;
+	/* One that was given up may come while our next FENCE is on its way: the
+	 * watchdog is the FENCE's then, and without it nobody would send another. */
+	if (s->phase != HR_PHASE_FENCING)
+		s->deadline_us = 0;
 	s->watchdog_ms = HR_WATCHDOG_MIN_MS;
 	s->backoff_ms = HR_BACKOFF_MIN_MS;
 	hr_stat_observe_us(s->cells.append_seconds, now->mono_us - a->sent_us);

@@ -39,7 +39,9 @@
 #define HR_SNAPSHOT_CHUNK_HEAD_BYTES 56u
 #define HR_SNAPSHOT_MANIFEST_BYTES 216u
 /* Bytes of every chunk but the last, as written; a reader takes any size. */
+#ifndef HR_SNAPSHOT_CHUNK_BYTES /* the simulator's are small */
 #define HR_SNAPSHOT_CHUNK_BYTES (768u << 10)
+#endif
 #define HR_SNAPSHOT_RECORD_MAX                                                         \
 	(HR_SNAPSHOT_CHUNK_HEAD_BYTES + HR_SNAPSHOT_CHUNK_BYTES + HR_RECORD_TAIL_BYTES)
 

@@ -2556,8 +2556,8 @@ static bool take_ack(struct hr_sdk_core *c, uint32_t target, struct flow *f,
 {
 	const uint64_t incarnation = load64(a->payload);
 	const uint64_t parked = load64(a->payload + 8);
-	const uint64_t credit = load16(a->payload + 16);
-	const uint8_t meaning = a->payload[20];
+	const uint64_t credit = load32(a->payload + 16);
+	const uint8_t meaning = a->payload[22];
 	const bool was_silent = f->silent >= 2;
 	uint64_t floor = a->sequence, progress = 0;
 

@@ -349,8 +349,8 @@ static void ack_payload(const struct fake_cluster *c, const struct room *r,
 	memset(out, 0, 40);
 	hr_store64(out, r->incarnation);
 	hr_store64(out + 8, parked_bits(r, q->birth, q->random, floor));
-	hr_store16(out + 16, (uint16_t)c->conf.credit);
-	out[20] = meaning;
+	hr_store32(out + 16, (uint32_t)c->conf.credit);
+	out[22] = meaning;
 }
 
 static void ack(struct fake_cluster *c, const struct question *q, uint64_t floor,

@@ -1,0 +1,734 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <rte_ring.h>
+
+#include "common/clock.h"
+#include "common/wire.h"
+#include "dataplane/beacon/beacon.h"
+#include "dataplane/fold/fold.h"
+#include "dataplane/log/owned.h"
+#include "dataplane/shard/intake.h"
+#include "dataplane/shard/ring.h"
+#include "dataplane/shard/streams.h"
+#include "dataplane/snapshot/mirror.h"
+#include "dataplane/snapshot/recovery.h"
+#include "dataplane/snapshot/vault.h"
+#include "dataplane/view/feed.h"
+#include "tests/sim/appliance.h"
+#include "tests/sim/coro.h"
+#include "tests/sim/env.h"
+#include "tests/sim/views.h"
+#include "tests/sim/world.h"
+
+#define EPOCHS_A_SHARD 5u /* one of them is the arena of what is parked */
+#define KEY_ID 1u
+#define ANSWERS_AT_ONCE 16u
+#define TOLD_MAX 64u
+#define TICK_US 20000u
+#define SLICE 3u /* events folded between two looks at the rest */
+
+struct shard {
+	struct hr_owned owned;
+	struct hr_intake intake;
+	struct hr_fold *fold;
+	struct hr_streams *streams;
+	uint64_t incarnation; /* that answers carry */
+	struct hr_mirror mirror;
+	struct hr_vault vault;
+	/* What the worker was told and has not done yet. */
+	struct hr_link *told[TOLD_MAX];
+	uint32_t n_told;
+	bool has_begun; /* told[0] is being folded */
+	struct sim_coro *publisher;
+};
+
+struct sim_appliance {
+	struct sim_stores stores;
+	struct sim_env env;
+	uint32_t index;
+	uint64_t life; /* of this start: events of an older one do nothing */
+	bool is_up, is_stepping_soon, is_redis_soon;
+	uint64_t paused_until_us;
+
+	struct hr_log *log;
+	struct hr_owned_conf conf;
+	struct hr_record_clock clock;
+	hr_cell cells[HR_HIST_CELLS];
+	struct hr_epoch_pool *pool;
+	struct rte_ring *closed;
+	struct hr_feed *feed;
+	struct hr_view *redis, *topics;
+	struct hr_keyring *keys;
+	struct hr_beacon_rules rules;
+	struct hr_tokens tokens;
+	struct hr_snapshot_store *snapshots;
+	struct shard *shards;
+};
+
+static void on_enter(void *arg)
+{
+	struct sim_appliance *a = arg;
+
+	sim_redis_use(a->stores.redis);
+	sim_snapshots_use(a->stores.snapshots);
+	if (a->stores.kafka != NULL)
+		sim_kafka_use(a->stores.kafka, a);
+}
+
+/* ---- time ---- */
+
+static void step(struct sim_appliance *a);
+
+static void due(struct sim *sim, void *arg, uint64_t life)
+{
+	struct sim_appliance *a = arg;
+	struct sim_env *before;
+
+	if (a->life != life || !a->is_up)
+		return;
+	if (sim->now_us < a->paused_until_us) {
+		sim_after(sim, a->paused_until_us - sim->now_us, due, a, life);
+		return;
+	}
+	a->is_stepping_soon = false;
+	before = sim_env_enter(&a->env);
+	step(a);
+	sim_env_enter(before);
+}
+
+static void step_soon(void *arg)
+{
+	struct sim_appliance *a = arg;
+	struct sim *sim = a->stores.sim;
+
+	if (a->is_stepping_soon || !a->is_up)
+		return;
+	a->is_stepping_soon = true;
+	sim_after(sim, 5 + sim_below(&sim->random, 60), due, a, a->life);
+}
+
+static void tick(struct sim *sim, void *arg, uint64_t life)
+{
+	struct sim_appliance *a = arg;
+
+	if (a->life != life || !a->is_up)
+		return;
+	step_soon(a);
+	sim_after(sim, TICK_US, tick, a, life);
+}
+
+static void redis_due(struct sim *sim, void *arg, uint64_t life)
+{
+	struct sim_appliance *a = arg;
+	struct sim_env *before;
+	uint64_t us;
+
+	if (a->life != life || !a->is_up)
+		return;
+	if (sim->now_us < a->paused_until_us) {
+		sim_after(sim, a->paused_until_us - sim->now_us, redis_due, a, life);
+		return;
+	}
+	before = sim_env_enter(&a->env);
+	us = sim_redis_view_turn(a->redis);
+	sim_env_enter(before);
+	if (us != UINT64_MAX)
+		sim_after(sim, us, redis_due, a, life);
+}
+
+/* There is a link for it. */
+static void redis_news(struct sim *sim, void *arg, uint64_t life)
+{
+	struct sim_appliance *a = arg;
+
+	if (a->life != life || !a->is_up)
+		return;
+	a->is_redis_soon = false;
+	if (sim->now_us < a->paused_until_us)
+		return; /* its own turn comes */
+	sim_env_enter(&a->env);
+	(void)sim_redis_view_turn(a->redis);
+	sim_env_enter(NULL);
+}
+
+static void wake_views(struct sim_appliance *a, struct shard *s)
+{
+	struct sim *sim = a->stores.sim;
+
+	if (s->publisher != NULL)
+		sim_coro_wake(s->publisher);
+	if (a->redis == NULL || a->is_redis_soon)
+		return;
+	a->is_redis_soon = true;
+	sim_after(sim, a->stores.config->redis_tick_us, redis_news, a, a->life);
+}
+
+/* ---- the owner's hooks ---- */
+
+static bool hook_random(void *ctx, void *out, size_t n)
+{
+	(void)ctx;
+	return getrandom(out, n, 0) == (ssize_t)n;
+}
+
+static void hook_tell(void *ctx, enum hr_log_level level, const char *line)
+{
+	(void)ctx;
+	hr_log_line(level, "log", "%s", line);
+}
+
+static void hook_said(void *ctx, const struct hr_owned *s)
+{
+	(void)ctx;
+	(void)s;
+}
+
+static void hook_put_epoch(void *ctx, struct hr_epoch *epoch)
+{
+	struct sim_appliance *a = ctx;
+
+	hr_epoch_put(a->pool, epoch);
+}
+
+static bool hook_has_room(void *ctx, const struct hr_owned *s)
+{
+	struct sim_appliance *a = ctx;
+
+	return a->shards[s->shard].n_told < TOLD_MAX - 4;
+}
+
+static void hook_hand_out(void *ctx, struct hr_owned *s, struct hr_link *link)
+{
+	struct sim_appliance *a = ctx;
+	struct shard *shard = &a->shards[s->shard];
+
+	if (shard->n_told == TOLD_MAX)
+		abort();
+	shard->told[shard->n_told++] = link;
+}
+
+static void hook_cloned(void *ctx, const char *text)
+{
+	struct sim_appliance *a = ctx;
+
+	for (uint32_t s = 0; s < a->stores.set->n_shards; s++)
+		hr_owned_stop(&a->shards[s].owned, "%s", text);
+}
+
+/* ---- the worker's half ---- */
+
+static void told_pop(struct shard *s)
+{
+	s->n_told--;
+	memmove(&s->told[0], &s->told[1], s->n_told * sizeof(s->told[0]));
+	s->has_begun = false;
+}
+
+static void feed(struct sim_appliance *a, struct shard *s, struct hr_link *link)
+{
+	hr_feed_put(a->feed, link);
+	wake_views(a, s);
+}
+
+static void done(struct sim_appliance *a, struct shard *s, struct hr_link *link)
+{
+	told_pop(s);
+	hr_owned_back(&s->owned, link);
+	if (link->kind == HR_TOLD_LINK)
+		feed(a, s, link);
+	else
+		hr_link_put(link);
+}
+
+static void on_told(struct sim_appliance *a, struct shard *s, struct hr_link *link)
+{
+	switch (link->kind) {
+	case HR_TOLD_FENCE:
+		s->incarnation = link->incarnation;
+		(void)hr_streams_fence(s->streams, link->incarnation);
+		(void)hr_intake_fence(&s->intake, link->fence_no);
+		break;
+	case HR_TOLD_LOST:
+		(void)hr_streams_fence(s->streams, link->incarnation);
+		break;
+	default:
+		break;
+	}
+	done(a, s, link);
+}
+
+/* ---- streams: what senders are told ---- */
+
+static struct hr_streams_now streams_now(const struct sim_appliance *a,
+					 const struct shard *s)
+{
+	const struct hr_shard_view *v = &s->owned.view;
+	struct hr_streams_now now = {
+		.mono_us = hr_mono_us(),
+		.wall_us = hr_wall_us(),
+		.state = (enum hr_shard_state)atomic_load(&v->state),
+		.may_ack = s->owned.phase == HR_PHASE_READY,
+		.incarnation = atomic_load(&v->incarnation),
+	};
+
+	if (a->clock.is_set)
+		now.clock_us = hr_record_clock_at(&a->clock, now.mono_us,
+						  hr_fold_clock(s->fold));
+	return now;
+}
+
+static void reply_send(struct sim_appliance *a, const struct hr_reply *reply)
+{
+	uint8_t bytes[HR_ANSWER_MAX];
+	uint32_t n = hr_answer_encode(&reply->answer, a->stores.write_key, hr_wall_us(),
+				      bytes);
+
+	sim_trace(a->stores.sim,
+		  "appliance %u tells sender %u: kind %u, floor %llu, credit %u, %u "
+		  "bytes",
+		  a->index, reply->way.lane, reply->answer.kind,
+		  (unsigned long long)reply->answer.sequence, reply->answer.credit, n);
+	if (n > reply->answer.room)
+		sim_violated(a->stores.sim, "I8",
+			     "an answer is larger than its question");
+	/* The lane says which sender it was. */
+	if (n > 0)
+		sim_network_send(a->stores.network, false, a->index, reply->way.lane,
+				 bytes, n);
+}
+
+static void acks_send(struct sim_appliance *a, struct shard *s)
+{
+	const struct hr_streams_now now = streams_now(a, s);
+	struct hr_reply replies[ANSWERS_AT_ONCE];
+	uint32_t n = hr_streams_due(s->streams, &now, replies, ANSWERS_AT_ONCE);
+
+	for (uint32_t i = 0; i < n; i++)
+		reply_send(a, &replies[i]);
+}
+
+static void challenge(struct sim_appliance *a, const struct hr_question *q,
+		      const struct shard *s)
+{
+	const struct hr_streams_now now = streams_now(a, s);
+	struct hr_reply reply = {
+		.answer = {
+			.kind = HR_KIND_CHALLENGE,
+			.room = q->bytes,
+			.n_shards = (uint16_t)a->stores.set->n_shards,
+			.generation = a->stores.set->generation,
+			.key_id = q->wire.key_id,
+			.attempt = q->wire.attempt,
+			.random = q->wire.random,
+			.token = hr_token_make(&a->tokens, &q->from),
+			.wait_ms = hr_tokens_good_ms(now.wall_us),
+			.server_us = now.clock_us,
+			.echo_us = q->wire.sent_us,
+			.span_us = a->stores.config->stream_max_age_us,
+		},
+		.way = *q->way,
+	};
+
+	if (now.clock_us != 0)
+		reply_send(a, &reply);
+}
+
+static void take_datagram(struct sim_appliance *a, uint32_t sender,
+			  const uint8_t *bytes, uint32_t n)
+{
+	const struct hr_way way = { .lane = (uint8_t)sender };
+	struct hr_question q = {
+		.bytes = (uint16_t)n,
+		.from = { .source = { 10, 0, 0, (uint8_t)sender },
+			  .source_port = 5000,
+			  .family = 4 },
+		.received_us = hr_wall_us(),
+		.way = &way,
+	};
+	struct hr_streams_now now;
+	struct hr_verdict_of verdict;
+	struct hr_reply reply;
+	struct shard *s;
+	enum hr_drop drop;
+
+	hr_tokens_turn(&a->tokens, q.received_us);
+	q.from.key_id = KEY_ID;
+	drop = hr_beacon_ask(&a->rules, &a->tokens, &q.from, bytes, n, &q.wire);
+	if (drop != HR_DROP_NONE)
+		sim_trace(a->stores.sim, "appliance %u refuses sender %u: %s", a->index,
+			  sender, hr_drop_rows[drop].label);
+	if (drop != HR_DROP_NONE)
+		return;
+	if (q.wire.kind == HR_KIND_HELLO) {
+		challenge(a, &q, &a->shards[0]);
+		return;
+	}
+	s = &a->shards[q.wire.shard];
+	now = streams_now(a, s);
+	q.token = hr_token_make(&a->tokens, &q.from);
+	verdict = hr_streams_take(s->streams, &q, &now, &reply);
+	sim_trace(a->stores.sim,
+		  "appliance %u: sender %u shard %u kind %u sequence %llu: outcome %d "
+		  "(%s), answer %u",
+		  a->index, sender, q.wire.shard, q.wire.kind,
+		  (unsigned long long)q.wire.sequence, verdict.outcome,
+		  hr_drop_rows[verdict.drop].label, reply.answer.kind);
+	if (reply.answer.kind != 0)
+		reply_send(a, &reply);
+}
+
+void sim_appliance_datagram(struct sim_appliance *a, uint32_t sender,
+			    const uint8_t *bytes, uint32_t n)
+{
+	struct sim_env *before;
+
+	if (!a->is_up || sim_now(a->stores.sim) < a->paused_until_us)
+		return;
+	before = sim_env_enter(&a->env);
+	take_datagram(a, sender, bytes, n);
+	sim_env_enter(before);
+	step_soon(a);
+}
+
+/* Returns whether there was something to do. */
+static bool work(struct sim_appliance *a, struct shard *s)
+{
+	struct hr_link *link;
+
+	if (s->n_told == 0)
+		return false;
+	link = s->told[0];
+	if (link->kind != HR_TOLD_LINK) {
+		on_told(a, s, link);
+		return true;
+	}
+	if (!s->has_begun) {
+		if (hr_fold_begin(s->fold, link) < 0) {
+			sim_violated(a->stores.sim, "I2",
+				     "appliance %u cannot fold link %llu of shard %u",
+				     a->index, (unsigned long long)link->n,
+				     link->shard);
+			return false;
+		}
+		s->has_begun = true;
+		hr_streams_accepted(s->streams, link, hr_mono_us());
+		acks_send(a, s);
+	}
+	if (!hr_fold_step(s->fold, SLICE))
+		return true;
+	link->next_due_us = hr_fold_next_due(s->fold);
+	done(a, s, link);
+	return true;
+}
+
+/* ---- a turn of everything ---- */
+
+static void take_closed(struct sim_appliance *a)
+{
+	void *got;
+
+	while (rte_ring_dequeue(a->closed, &got) == 0) {
+		struct hr_epoch *epoch = got;
+
+		hr_owned_take(&a->shards[epoch->shard].owned, epoch);
+	}
+}
+
+static void step(struct sim_appliance *a)
+{
+	const struct hr_now now = { hr_mono_us(), hr_wall_us() };
+	const struct hr_config *c = a->stores.config;
+	bool is_busy = false;
+
+	sim_log_ops.poll(a->log);
+	for (uint16_t i = 0; i < a->stores.set->n_shards; i++) {
+		struct shard *s = &a->shards[i];
+
+		is_busy |= hr_owned_read(&s->owned, &now) > 0;
+		is_busy |= work(a, s);
+		(void)hr_streams_step(s->streams, now.mono_us);
+		acks_send(a, s);
+		is_busy |= hr_intake_step(&s->intake, now.mono_us,
+					  (uint32_t)c->epoch_min_interval_us, false);
+		take_closed(a);
+		hr_owned_step(&s->owned, &now);
+	}
+	if (is_busy)
+		step_soon(a);
+}
+
+bool sim_appliance_event(struct sim_appliance *a, uint16_t shard, const char *json)
+{
+	struct sim_env *before = sim_env_enter(&a->env);
+	struct hr_item item = {
+		.kind = HR_ITEM_EVENT,
+		.codec = HR_CODEC_JSON,
+		.n_events = 1,
+		.received_us = hr_wall_us(),
+		.payload = { (const uint8_t *)json, (uint32_t)strlen(json) },
+	};
+	bool took = a->is_up && sim_now(a->stores.sim) >= a->paused_until_us &&
+		    hr_intake_add(&a->shards[shard].intake, &item, hr_mono_us()) ==
+			    HR_DROP_NONE;
+
+	sim_env_enter(before);
+	step_soon(a);
+	return took;
+}
+
+/* ---- life and death ---- */
+
+static void shard_start(struct sim_appliance *a, uint16_t i)
+{
+	struct hr_owned_cells cells;
+	struct shard *s = &a->shards[i];
+	struct hr_err err;
+
+	for (hr_cell **c = (hr_cell **)&cells; c < (hr_cell **)(&cells + 1); c++)
+		*c = a->cells;
+	if (hr_fold_new(&s->fold, a->stores.set, i, a->stores.config->stream_max) < 0 ||
+	    hr_owned_init(&s->owned, &a->conf, i, &cells, &err) < 0)
+		abort();
+	s->intake = (struct hr_intake){
+		.pool = a->pool,
+		.closed_ring = a->closed,
+		.view = &s->owned.view,
+		.shard = i,
+		.max_events = a->stores.config->epoch_max_events,
+	};
+	if (hr_streams_new(&s->streams,
+			   &(struct hr_streams_conf){
+				   .intake = &s->intake,
+				   .fold = s->fold,
+				   .shard = i,
+				   .max_streams = a->stores.config->stream_max,
+				   .seed = 1 },
+			   &err) < 0)
+		abort();
+}
+
+static void keys_start(struct sim_appliance *a)
+{
+	struct hr_write_key key = { .id = KEY_ID };
+	struct hr_err err;
+
+	memcpy(key.key, a->stores.write_key, sizeof(key.key));
+	if (hr_keyring_new(&a->keys, &key, 1, &err) < 0)
+		abort();
+	a->rules = (struct hr_beacon_rules){
+		.keys = a->keys,
+		.generation = a->stores.set->generation,
+		.n_shards = (uint16_t)a->stores.set->n_shards,
+	};
+	hr_tokens_init(&a->tokens, a->stores.secret, hr_wall_us());
+}
+
+static void views_start(struct sim_appliance *a)
+{
+	const struct hr_view_conf conf = {
+		.config = a->stores.config,
+		.set = a->stores.set,
+		.feed = a->feed,
+	};
+	struct sim *sim = a->stores.sim;
+
+	if (a->stores.redis != NULL) {
+		a->redis = sim_redis_view_new(&conf);
+		sim_after(sim, sim_below(&sim->random, 5000), redis_due, a, a->life);
+	}
+	if (a->stores.kafka == NULL)
+		return;
+	a->topics = sim_topics_view_new(&conf);
+	for (uint16_t i = 0; i < a->stores.set->n_shards; i++)
+		a->shards[i].publisher = sim_coro_new(
+			sim, sim_topics_publish, sim_topics_publisher(a->topics, i));
+}
+
+static void chain_config(struct sim_appliance *a)
+{
+	const struct hr_config *c = a->stores.config;
+	uint64_t *setting = a->conf.file.setting;
+
+	a->conf.file.fold_version = HR_FOLD_VERSION;
+	setting[HR_CHAIN_MAX_EVENTS] = c->epoch_max_events;
+	setting[HR_CHAIN_MAX_STREAMS] = c->stream_max;
+	setting[HR_CHAIN_STREAM_MAX_AGE_US] = c->stream_max_age_us;
+	setting[HR_CHAIN_KEY_STREAMS] = c->stream_max_per_key;
+	setting[HR_CHAIN_TTL_MEMORY_US] = c->stream_ttl_memory_us;
+	setting[HR_CHAIN_TTL_DISK_US] = c->stream_ttl_disk_us;
+	setting[HR_CHAIN_DEDUP_WINDOW_US] = c->dedup_window_us;
+	setting[HR_CHAIN_DEDUP_MAX] = c->dedup_max;
+}
+
+void sim_appliance_start(struct sim_appliance *a)
+{
+	const uint32_t n = a->stores.set->n_shards;
+	const struct hr_config *c = a->stores.config;
+	struct hr_log_conf log = { c, a->stores.set, "log" };
+	struct sim_env *before;
+	struct hr_err err;
+
+	if (a->is_up)
+		return;
+	sim_trace(a->stores.sim, "appliance %u starts", a->index);
+	a->env.booted_us = sim_now(a->stores.sim) / 2; /* never 0: it is not "never" */
+	before = sim_env_enter(&a->env);
+	a->life++;
+	a->is_up = true;
+	a->is_stepping_soon = a->is_redis_soon = false;
+	a->paused_until_us = 0;
+	a->clock = (struct hr_record_clock){ 0 };
+	sim_store_use(a->stores.log, step_soon, a);
+	a->shards = aligned_alloc(64, (n * sizeof(*a->shards) + 63) & ~(size_t)63);
+	if (a->shards == NULL ||
+	    hr_epoch_pool_new(&a->pool, n, EPOCHS_A_SHARD, &err) < 0 ||
+	    hr_feed_new(&a->feed, n, c->log_keep_memory_bytes) < 0 ||
+	    sim_log_ops.open(&a->log, &log, &err) < 0)
+		abort();
+	memset(a->shards, 0, n * sizeof(*a->shards));
+	a->closed = hr_ring_new(n * EPOCHS_A_SHARD);
+	keys_start(a);
+	a->conf = (struct hr_owned_conf){
+		.ops = &sim_log_ops,
+		.log = a->log,
+		.set = a->stores.set,
+		.clock = &a->clock,
+		.max_waiting = EPOCHS_A_SHARD,
+		.hooks = { a, hook_random, hook_tell, hook_said, hook_put_epoch,
+			   hook_has_room, hook_hand_out, hook_cloned },
+	};
+	chain_config(a);
+	for (uint16_t i = 0; i < n; i++)
+		shard_start(a, i);
+	views_start(a);
+	sim_env_enter(before);
+	tick(a->stores.sim, a, a->life);
+}
+
+static void shard_end(struct sim_appliance *a, struct shard *s)
+{
+	sim_coro_free(s->publisher);
+	(void)hr_streams_free(s->streams);
+	(void)hr_owned_end(&s->owned);
+	hr_owned_fini(&s->owned);
+	(void)hr_intake_fini(&s->intake);
+	for (uint32_t i = 0; i < s->n_told; i++)
+		hr_link_put(s->told[i]);
+	hr_fold_free(s->fold);
+	(void)a;
+}
+
+void sim_appliance_kill(struct sim_appliance *a)
+{
+	struct sim_env *before;
+	void *got;
+
+	if (!a->is_up)
+		return;
+	sim_trace(a->stores.sim, "appliance %u is killed", a->index);
+	before = sim_env_enter(&a->env);
+	a->is_up = false;
+	a->life++;
+	while (rte_ring_dequeue(a->closed, &got) == 0)
+		hr_epoch_put(a->pool, got);
+	for (uint16_t i = 0; i < a->stores.set->n_shards; i++)
+		shard_end(a, &a->shards[i]);
+	if (a->redis != NULL)
+		sim_redis_view_free(a->redis);
+	if (a->topics != NULL)
+		sim_topics_view_free(a->topics);
+	a->redis = a->topics = NULL;
+	hr_feed_free(a->feed);
+	hr_keyring_free(a->keys);
+	sim_log_ops.close(a->log);
+	hr_epoch_pool_free(a->pool);
+	free(a->closed);
+	free(a->shards);
+	a->shards = NULL;
+	sim_env_enter(before);
+}
+
+void sim_appliance_pause(struct sim_appliance *a, uint64_t us)
+{
+	if (!a->is_up)
+		return;
+	sim_trace(a->stores.sim, "appliance %u stands still for %llu ms", a->index,
+		  (unsigned long long)us / 1000);
+	a->paused_until_us = sim_now(a->stores.sim) + us;
+	for (uint16_t i = 0; i < a->stores.set->n_shards; i++)
+		if (a->shards[i].publisher != NULL)
+			sim_coro_pause(a->shards[i].publisher, us);
+}
+
+bool sim_appliance_is_up(const struct sim_appliance *a)
+{
+	return a->is_up;
+}
+
+void sim_appliance_step_clock(struct sim_appliance *a, int64_t us)
+{
+	a->env.wall_skew_us += us;
+}
+
+bool sim_appliance_owns(const struct sim_appliance *a, uint16_t shard)
+{
+	return a->is_up && a->shards[shard].owned.phase == HR_PHASE_READY;
+}
+
+bool sim_appliance_is_quiet(const struct sim_appliance *a)
+{
+	for (uint16_t i = 0; a->is_up && i < a->stores.set->n_shards; i++) {
+		const struct shard *s = &a->shards[i];
+
+		if (s->n_told > 0 || hr_intake_is_busy(&s->intake) ||
+		    !hr_owned_is_drained(&s->owned))
+			return false;
+	}
+	return true;
+}
+
+void sim_appliance_describe(const struct sim_appliance *a)
+{
+	static const char *const phases[] = { "waiting", "fencing", "first",
+					      "ready",   "fenced",  "stopped" };
+
+	for (uint16_t i = 0; a->is_up && i < a->stores.set->n_shards; i++) {
+		const struct shard *s = &a->shards[i];
+		const struct hr_owned *o = &s->owned;
+
+		sim_trace(a->stores.sim,
+			  "appliance %u shard %u: %s, link %llu, incarnation %llu, %u "
+			  "epochs wait, %s in flight, %u told, renewing %d: %.60s",
+			  a->index, i, phases[o->phase], (unsigned long long)o->chain.n,
+			  (unsigned long long)o->chain.incarnation, o->n_waiting,
+			  o->flight != NULL ? "one" : "none", s->n_told, o->is_renewing,
+			  o->reason);
+	}
+}
+
+struct sim_appliance *sim_appliance_new(const struct sim_stores *stores, uint32_t index)
+{
+	struct sim_appliance *a = calloc(1, sizeof(*a));
+
+	if (a == NULL)
+		abort();
+	a->stores = *stores;
+	a->index = index;
+	a->env = (struct sim_env){ .sim = stores->sim,
+				   .store_arg = a,
+				   .enter = on_enter };
+	return a;
+}
+
+void sim_appliance_free(struct sim_appliance *a)
+{
+	if (a == NULL)
+		return;
+	sim_appliance_kill(a);
+	free(a);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef SIM_ENV_H
+#define SIM_ENV_H
+
+/*
+ * env - what a process of the run sees of the machine: its clocks and its random bits.
+ * The shipped sources are compiled for the simulator with clock_gettime and getrandom
+ * renamed to the two below (tests/sim/meson.build), so nothing of them knows.
+ *
+ * Within one moment of simulated time the clocks creep on with every look, so that code
+ * which waits by looking at the clock comes to its end.
+ */
+
+#include "tests/sim/sim.h"
+
+struct sim_env {
+	struct sim *sim;
+	uint64_t booted_us;   /* CLOCK_MONOTONIC began there */
+	int64_t wall_skew_us; /* the wall clock's error */
+	void *store_arg;      /* of sim_store_use(), and so on: see appliance.c */
+	void (*enter)(void *arg);
+};
+
+/* From here on code of this process runs; NULL: none. Returns who ran before. */
+struct sim_env *sim_env_enter(struct sim_env *env);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef SIM_JUDGE_IMPL_H
+#define SIM_JUDGE_IMPL_H
+
+/* Inside of the judge: judge.c follows the log, judge_views.c has a slow model of what
+ * views hold and compares it with their stores. */
+
+#include "dataplane/log/link.h"
+#include "tests/sim/judge.h"
+
+#define JUDGE_USERS_MAX 64u
+#define JUDGE_SIMILAR_MAX 64u
+#define JUDGE_LIST_MAX 64u
+
+struct judge_event {
+	char id[40];
+	uint32_t n_counted;
+	bool is_committed, is_lost;
+};
+
+#define JUDGE_ORDERS_MAX 512u
+
+struct judge_order {
+	char whose[32]; /* an event's name up to its order */
+	uint64_t last;
+};
+
+struct judge_count {
+	char name[32];
+	int64_t value;
+};
+
+/* What Redis must say of a user. Scores in halves. */
+struct judge_user {
+	char name[32];
+	int64_t views, purchases, newest_ms;
+	struct judge_count categories[JUDGE_LIST_MAX], scores[JUDGE_LIST_MAX];
+	uint32_t n_categories, n_scores;
+	char recent[JUDGE_LIST_MAX][32]; /* newest first */
+	uint32_t n_recent;
+	uint64_t period; /* of the last update */
+};
+
+/* All users of a shard as of link n. */
+struct judge_model {
+	uint64_t n;
+	struct judge_user *users;
+	uint32_t n_users;
+};
+
+struct judge_shard {
+	struct hr_chain chain;
+	struct hr_fold *fold;
+	struct hr_link **links; /* n = index + 1 */
+	uint64_t n_links, max_links;
+	struct judge_order orders[JUDGE_ORDERS_MAX];
+	uint32_t n_orders;
+	struct judge_model model;
+};
+
+struct judge_similar {
+	char product[32], to[32];
+};
+
+struct sim_judge {
+	struct sim *sim;
+	struct hr_data_set set;
+	struct sim_rules rules;
+	uint32_t max_streams;
+	struct judge_shard *shards;
+	struct judge_event *events; /* open addressing */
+	uint32_t n_events, max_events;
+	struct judge_similar similar[JUDGE_SIMILAR_MAX];
+	uint32_t n_similar;
+};
+
+struct judge_event *judge_event_get(struct sim_judge *j, const char *id);
+void judge_model_clear(struct judge_model *m);
+
+#endif

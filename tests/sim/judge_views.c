@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/murmur2.h"
+#include "dataplane/fold/fold.h"
+#include "dataplane/view/view.h"
+#include "tests/sim/judge_impl.h"
+#include "tests/sim/world.h"
+
+/* ---- the model: what docs/redis.md says, event by event ---- */
+
+void judge_model_clear(struct judge_model *m)
+{
+	free(m->users);
+	*m = (struct judge_model){ 0 };
+}
+
+static void text(struct hr_str s, char *out, size_t max)
+{
+	(void)snprintf(out, max, "%.*s", (int)s.n, (const char *)s.p);
+}
+
+static struct judge_user *user_get(struct judge_model *m, const char *name)
+{
+	struct judge_user *u;
+
+	for (uint32_t i = 0; i < m->n_users; i++)
+		if (strcmp(m->users[i].name, name) == 0)
+			return &m->users[i];
+	if (m->users == NULL)
+		m->users = calloc(JUDGE_USERS_MAX, sizeof(*m->users));
+	if (m->users == NULL || m->n_users == JUDGE_USERS_MAX)
+		abort();
+	u = &m->users[m->n_users++];
+	(void)snprintf(u->name, sizeof(u->name), "%s", name);
+	u->period = UINT64_MAX;
+	return u;
+}
+
+static void add(struct judge_count *rows, uint32_t *n, const char *name, int64_t by)
+{
+	for (uint32_t i = 0; i < *n; i++)
+		if (strcmp(rows[i].name, name) == 0) {
+			rows[i].value += by;
+			return;
+		}
+	if (*n == JUDGE_LIST_MAX)
+		abort();
+	(void)snprintf(rows[*n].name, sizeof(rows[*n].name), "%s", name);
+	rows[(*n)++].value = by;
+}
+
+static bool is_lower(const struct judge_count *a, const struct judge_count *b)
+{
+	return a->value != b->value ? a->value < b->value
+				    : strcmp(a->name, b->name) < 0;
+}
+
+static void trim(struct judge_user *u, uint32_t max)
+{
+	while (u->n_scores > max) {
+		uint32_t lowest = 0;
+
+		for (uint32_t i = 1; i < u->n_scores; i++)
+			if (is_lower(&u->scores[i], &u->scores[lowest]))
+				lowest = i;
+		u->scores[lowest] = u->scores[--u->n_scores];
+	}
+}
+
+static void view_product(struct sim_judge *j, struct judge_user *u, const char *product,
+			 uint64_t period)
+{
+	if (u->period != UINT64_MAX && u->period != period)
+		trim(u, j->rules.recommendations);
+	u->period = period;
+	add(u->scores, &u->n_scores, product, 2);
+	for (uint32_t i = 0; i < j->n_similar; i++)
+		if (strcmp(j->similar[i].product, product) == 0)
+			add(u->scores, &u->n_scores, j->similar[i].to, 1);
+	memmove(u->recent[1], u->recent[0], sizeof(u->recent) - sizeof(u->recent[0]));
+	(void)snprintf(u->recent[0], sizeof(u->recent[0]), "%s", product);
+	if (u->n_recent < j->rules.recent_views)
+		u->n_recent++;
+}
+
+static void model_add(struct sim_judge *j, struct judge_model *m,
+		      const struct hr_link *link)
+{
+	for (uint32_t i = 0; i < link->out->n_events; i++) {
+		const struct hr_out_event *e = &link->out->events[i];
+		char user[32], product[32], category[32];
+		struct judge_user *u;
+
+		if (e->verdict != HR_COUNTED)
+			continue;
+		text(e->event.user, user, sizeof(user));
+		text(e->event.product, product, sizeof(product));
+		text(e->event.category, category, sizeof(category));
+		u = user_get(m, user);
+		if (e->event.type_no == HR_EVENT_PRODUCT_VIEW)
+			u->views++;
+		if (e->event.type_no == HR_EVENT_PURCHASE)
+			u->purchases++;
+		if (e->event.time_ms > u->newest_ms)
+			u->newest_ms = e->event.time_ms;
+		if (category[0] != '\0')
+			add(u->categories, &u->n_categories, category, 1);
+		if (product[0] != '\0' && e->event.type_no == HR_EVENT_PRODUCT_VIEW)
+			view_product(j, u, product, link->n / j->rules.trim_period);
+	}
+	m->n = link->n;
+}
+
+static struct judge_model *model_at(struct sim_judge *j, struct judge_shard *s,
+				    uint64_t n)
+{
+	if (s->model.n > n)
+		judge_model_clear(&s->model);
+	while (s->model.n < n)
+		model_add(j, &s->model, s->links[s->model.n]);
+	return &s->model;
+}
+
+/* ---- positions ---- */
+
+/* Returns false where the position is not one of this chain: then it was told. */
+static bool position_fits(struct sim_judge *j, uint16_t shard, const char *view,
+			  const struct hr_position *p, bool must_be_whole)
+{
+	const struct judge_shard *s = &j->shards[shard];
+	const struct hr_link *link;
+
+	if (must_be_whole && p->n != s->n_links)
+		sim_violated(j->sim, "liveness",
+			     "shard %u: %s stands at link %llu of %llu", shard, view,
+			     (unsigned long long)p->n, (unsigned long long)s->n_links);
+	if (p->n == 0)
+		return true;
+	if (p->n > s->n_links) {
+		sim_violated(j->sim, "I3", "shard %u: %s stands beyond the log", shard,
+			     view);
+		return false;
+	}
+	link = s->links[p->n - 1];
+	if (!hr_id128_equals(&link->hash, &p->hash) ||
+	    !hr_id128_equals(&link->out->digest, &p->digest)) {
+		sim_violated(j->sim, "I6", "shard %u: %s at link %llu: another digest",
+			     shard, view, (unsigned long long)p->n);
+		return false;
+	}
+	return true;
+}
+
+/* ---- Redis ---- */
+
+static int64_t number(const struct sim_redis_key *key, const char *field)
+{
+	const struct hr_str *value = sim_redis_field_find(key, field);
+
+	return value != NULL ? strtoll((const char *)value->p, NULL, 10) : 0;
+}
+
+static void differs(struct sim_judge *j, const char *key, uint64_t n, const char *what,
+		    int64_t found, int64_t expected)
+{
+	sim_violated(j->sim, "I3",
+		     "Redis at link %llu: %s %s is %lld, and %lld is right",
+		     (unsigned long long)n, key, what, (long long)found,
+		     (long long)expected);
+}
+
+static void check_counts(struct sim_judge *j, const struct sim_redis *redis,
+			 const char *name, uint64_t n, const struct judge_count *rows,
+			 uint32_t n_rows, double unit)
+{
+	struct sim_redis_key key = { .n_fields = 0 };
+
+	(void)sim_redis_key_find(redis, name, &key);
+	if (key.n_fields != n_rows)
+		differs(j, name, n, "size", key.n_fields, n_rows);
+	for (uint32_t i = 0; i < n_rows; i++) {
+		const struct hr_str *value = sim_redis_field_find(&key, rows[i].name);
+		double found =
+			value != NULL ? strtod((const char *)value->p, NULL) : -1;
+
+		if (found != (double)rows[i].value * unit)
+			differs(j, name, n, rows[i].name, (int64_t)(found * 2),
+				rows[i].value);
+	}
+}
+
+static void check_user(struct sim_judge *j, const struct sim_redis *redis,
+		       const struct judge_user *u, uint64_t n)
+{
+	struct sim_redis_key key = { .n_fields = 0 };
+	char name[96];
+
+	(void)snprintf(name, sizeof(name), "user:%s:profile", u->name);
+	(void)sim_redis_key_find(redis, name, &key);
+	if (number(&key, "total_views") != u->views)
+		differs(j, name, n, "total_views", number(&key, "total_views"),
+			u->views);
+	if (number(&key, "total_purchases") != u->purchases)
+		differs(j, name, n, "total_purchases", number(&key, "total_purchases"),
+			u->purchases);
+	key.n_fields = 0;
+	(void)snprintf(name, sizeof(name), "user:%s:recent_views", u->name);
+	(void)sim_redis_key_find(redis, name, &key);
+	if (key.n_fields != u->n_recent)
+		differs(j, name, n, "length", key.n_fields, u->n_recent);
+	for (uint32_t i = 0; i < u->n_recent && i < key.n_fields; i++)
+		if (strcmp((const char *)key.fields[i].field.p, u->recent[i]) != 0)
+			differs(j, name, n, u->recent[i], i, i);
+	(void)snprintf(name, sizeof(name), "user:%s:recommendations", u->name);
+	check_counts(j, redis, name, n, u->scores, u->n_scores, 0.5);
+	(void)snprintf(name, sizeof(name), "headrace:user:%s:categories", u->name);
+	check_counts(j, redis, name, n, u->categories, u->n_categories, 1);
+}
+
+void sim_judge_redis(struct sim_judge *j, const struct sim_redis *redis,
+		     bool must_be_whole)
+{
+	struct sim_redis_key key;
+
+	for (uint16_t s = 0; s < j->set.n_shards && !j->sim->is_over; s++) {
+		struct hr_position p = { 0 };
+		const struct judge_model *m;
+		char name[32];
+
+		(void)snprintf(name, sizeof(name), "headrace:shard:%u", s);
+		if (sim_redis_key_find(redis, name, &key) &&
+		    hr_position_parse((const char *)key.fields[0].value.p,
+				      key.fields[0].value.n, &p) < 0)
+			sim_violated(j->sim, "I3", "%s is no position", name);
+		if (!position_fits(j, s, "Redis", &p, must_be_whole))
+			return;
+		m = model_at(j, &j->shards[s], p.n);
+		for (uint32_t i = 0; i < m->n_users; i++)
+			check_user(j, redis, &m->users[i], p.n);
+	}
+	if (sim_redis_key_find(redis, "headrace:damaged", &key))
+		sim_violated(j->sim, "I3", "headrace:damaged exists");
+}
+
+/* ---- topics ---- */
+
+static bool names(struct hr_str record, const char *id)
+{
+	char wanted[64];
+
+	(void)snprintf(wanted, sizeof(wanted), "\"event_id\":\"%s\"", id);
+	return memmem(record.p, record.n, wanted, strlen(wanted)) != NULL;
+}
+
+/* The newest committed position of a shard. */
+static void position_read(const struct sim_kafka *kafka, const char *topic,
+			  uint16_t shard, struct hr_position *out)
+{
+	struct sim_kafka_record r;
+
+	*out = (struct hr_position){ 0 };
+	for (int64_t at = 0; sim_kafka_committed(kafka, topic, shard, &at, &r);) {
+		const void *end = memchr(r.value.p, '\n', r.value.n);
+		size_t n = end != NULL ? (size_t)((const uint8_t *)end - r.value.p)
+				       : r.value.n;
+
+		(void)hr_position_parse((const char *)r.value.p, n, out);
+	}
+}
+
+/* Markers of one transaction reach its partitions one after the other. */
+static bool is_settled(const struct sim_judge *j, const struct sim_kafka *kafka,
+		       const char *topic, const char *positions, uint16_t shard)
+{
+	if (!sim_kafka_is_settled(kafka, positions, shard))
+		return false;
+	for (uint32_t p = shard; p < j->rules.user_events_partitions;
+	     p += j->set.n_shards)
+		if (!sim_kafka_is_settled(kafka, topic, (int32_t)p))
+			return false;
+	return true;
+}
+
+static void check_events(struct sim_judge *j, const struct sim_kafka *kafka,
+			 const char *topic, uint16_t shard, uint64_t n)
+{
+	const uint32_t n_partitions = j->rules.user_events_partitions;
+	int64_t at[64] = { 0 };
+	uint32_t n_seen[64] = { 0 };
+	struct sim_kafka_record r;
+
+	for (uint64_t l = 0; l < n; l++) {
+		const struct hr_out *out = j->shards[shard].links[l]->out;
+
+		for (uint32_t i = 0; i < out->n_events; i++) {
+			const struct hr_out_event *e = &out->events[i];
+			uint32_t p;
+			char id[40];
+
+			if (e->verdict != HR_COUNTED)
+				continue;
+			text(e->event.id, id, sizeof(id));
+			p = (hr_murmur2(e->event.user.p, e->event.user.n) &
+			     0x7fffffff) %
+			    n_partitions;
+			bool has = sim_kafka_committed(kafka, topic, (int32_t)p, &at[p],
+						       &r);
+
+			if (!has || !names(r.value, id)) {
+				sim_violated(j->sim, "I3",
+					     "topic %s, partition %u: record %u is "
+					     "%.60s, not event %s of link %llu "
+					     "(position %llu)",
+					     topic, p, n_seen[p],
+					     has ? (const char *)r.value.p : "missing",
+					     id, (unsigned long long)l + 1,
+					     (unsigned long long)n);
+				return;
+			}
+			n_seen[p]++;
+		}
+	}
+	for (uint32_t p = shard; p < n_partitions; p += j->set.n_shards)
+		if (sim_kafka_committed(kafka, topic, (int32_t)p, &at[p], &r))
+			sim_violated(j->sim, "I3",
+				     "topic %s, partition %u: a record beyond the "
+				     "position (link %llu): %.*s",
+				     topic, p, (unsigned long long)n,
+				     (int)(r.value.n < 80 ? r.value.n : 80),
+				     (const char *)r.value.p);
+}
+
+void sim_judge_topics(struct sim_judge *j, const struct sim_kafka *kafka,
+		      const char *events_topic, const char *positions_topic,
+		      bool must_be_whole)
+{
+	for (uint16_t s = 0; s < j->set.n_shards && !j->sim->is_over; s++) {
+		struct hr_position p;
+
+		if (!must_be_whole &&
+		    !is_settled(j, kafka, events_topic, positions_topic, s))
+			continue;
+		position_read(kafka, positions_topic, s, &p);
+		if (position_fits(j, s, "topics", &p, must_be_whole))
+			check_events(j, kafka, events_topic, s, p.n);
+	}
+}
+
+const char *sim_judge_what_lags(const struct sim_judge *j,
+				const struct sim_redis *redis,
+				const struct sim_kafka *kafka, const char *events_topic,
+				const char *positions_topic)
+{
+	for (uint16_t s = 0; s < j->set.n_shards; s++) {
+		struct hr_position topics, in_redis = { 0 };
+		struct sim_redis_key key;
+		char name[32];
+
+		(void)snprintf(name, sizeof(name), "headrace:shard:%u", s);
+		if (sim_redis_key_find(redis, name, &key))
+			(void)hr_position_parse((const char *)key.fields[0].value.p,
+						key.fields[0].value.n, &in_redis);
+		position_read(kafka, positions_topic, s, &topics);
+		if (in_redis.n != j->shards[s].n_links)
+			return "Redis is behind the log";
+		if (!is_settled(j, kafka, events_topic, positions_topic, s) ||
+		    topics.n != j->shards[s].n_links)
+			return "the topics are behind the log";
+	}
+	return NULL;
+}

@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/murmur2.h"
+#include "common/mutant.h"
+#include "tests/sim/appliance.h"
+#include "tests/sim/judge.h"
+#include "tests/sim/run.h"
+#include "tests/sim/sender.h"
+#include "tests/sim/world.h"
+
+#define SHARDS 2u
+#define APPLIANCES 2u
+#define SENDERS 3u
+#define USERS 6u
+#define PRODUCTS 5u
+#define PARTITIONS 4u
+#define STREAMS_MAX 64u
+
+#define EVENTS_TOPIC "user_events"
+#define POSITIONS_TOPIC "headrace.positions"
+
+struct run {
+	struct sim sim;
+	struct hr_config config;
+	struct hr_data_set set;
+	struct sim_store *store;
+	struct sim_redis *redis;
+	struct sim_kafka *kafka;
+	struct sim_judge *judge;
+	struct sim_snapshots *snapshots;
+	struct sim_network *network;
+	struct sim_appliance *appliances[APPLIANCES];
+	struct sim_sender *senders[SENDERS];
+	uint64_t orders[USERS]; /* events of each user so far */
+	uint64_t faults_end_us, end_us;
+	uint64_t event_us; /* mean time between two events */
+};
+
+/* ---- what is drawn ---- */
+
+/* In half of the schedules a fault does not happen at all: some only show alone. */
+static uint32_t draw(struct sim *sim, uint32_t often, uint32_t seldom)
+{
+	if (sim_once_in(&sim->random, 2))
+		return 0;
+	return (uint32_t)(often + sim_below(&sim->random, seldom - often + 1));
+}
+
+static uint64_t draw_us(struct sim *sim, uint64_t least_ms, uint64_t most_ms)
+{
+	if (sim_once_in(&sim->random, 2))
+		return 0;
+	return 1000 * (least_ms + sim_below(&sim->random, most_ms - least_ms + 1));
+}
+
+static void draw_faults(struct sim *sim)
+{
+	struct sim_faults *f = &sim->faults;
+
+	f->append_us = 300 + sim_below(&sim->random, 5000);
+	f->late_us = 1000 * sim_below(&sim->random, 20000);
+	f->network_us = 200 + sim_below(&sim->random, 20000);
+	f->network_late_us = 1000 * sim_below(&sim->random, 10000);
+	f->datagram_lost = draw(sim, 2, 50);
+	f->datagram_doubled = draw(sim, 3, 50);
+	f->datagram_late = draw(sim, 3, 50);
+	f->sdk_restart_us = draw_us(sim, 3000, 30000);
+	f->append_lost = draw(sim, 20, 200);
+	f->append_late = draw(sim, 10, 200);
+	f->append_doubled = draw(sim, 10, 100);
+	f->report_lost = draw(sim, 10, 100);
+	f->append_refused = draw(sim, 30, 300);
+	f->read_trouble = draw(sim, 100, 2000);
+	f->connection_lost = draw(sim, 2, 20);
+	f->redis_cut = draw(sim, 20, 200);
+	f->crash_us = draw_us(sim, 1000, 20000);
+	f->pause_us = draw_us(sim, 1000, 20000);
+	f->redis_back_us = draw_us(sim, 2000, 20000);
+	f->clock_step_us = draw_us(sim, 5000, 50000);
+}
+
+/* ---- deeds that come again and again ---- */
+
+/* The next one of a kind, half to one and a half times its mean from now. */
+static void again(struct sim *sim, uint64_t mean_us, sim_deed deed, void *arg)
+{
+	struct run *r = arg;
+
+	if (mean_us == 0)
+		return;
+	mean_us = mean_us / 2 + sim_below(&sim->random, mean_us + 1);
+	if (sim->now_us + mean_us < r->faults_end_us)
+		sim_after(sim, mean_us, deed, arg, 0);
+}
+
+static void start_later(struct sim *sim, void *arg, uint64_t number)
+{
+	(void)sim;
+	(void)number;
+	sim_appliance_start(arg);
+}
+
+static void crash(struct sim *sim, void *arg, uint64_t number)
+{
+	struct run *r = arg;
+	struct sim_appliance *a = r->appliances[sim_below(&sim->random, APPLIANCES)];
+
+	(void)number;
+	/* Sometimes in the middle of what it writes to Redis. */
+	if (sim_appliance_is_up(a) && sim_once_in(&sim->random, 3))
+		sim_redis_cut_next(r->redis);
+	sim_appliance_kill(a);
+	sim_after(sim, sim_delay(&sim->random, 1000, 10 * SIM_SECOND), start_later, a,
+		  0);
+	again(sim, sim->faults.crash_us, crash, r);
+}
+
+static void pause_one(struct sim *sim, void *arg, uint64_t number)
+{
+	struct run *r = arg;
+
+	(void)number;
+	sim_appliance_pause(r->appliances[sim_below(&sim->random, APPLIANCES)],
+			    sim_delay(&sim->random, 1000, 15 * SIM_SECOND));
+	again(sim, sim->faults.pause_us, pause_one, r);
+}
+
+static void redis_back(struct sim *sim, void *arg, uint64_t number)
+{
+	struct run *r = arg;
+	uint32_t n = (uint32_t)sim_delay(&sim->random, 0, 100);
+
+	(void)number;
+	if (sim_once_in(&sim->random, 4))
+		n = UINT32_MAX;
+	sim_trace(sim, "Redis loses its newest %u writes", n);
+	sim_redis_back(r->redis, n);
+	again(sim, sim->faults.redis_back_us, redis_back, r);
+}
+
+static void clock_step(struct sim *sim, void *arg, uint64_t number)
+{
+	struct run *r = arg;
+	int64_t us = (int64_t)sim_below(&sim->random, 7200 * SIM_SECOND) -
+		     (int64_t)(3600 * SIM_SECOND);
+
+	(void)number;
+	sim_appliance_step_clock(r->appliances[sim_below(&sim->random, APPLIANCES)],
+				 us);
+	again(sim, sim->faults.clock_step_us, clock_step, r);
+}
+
+/* The next event of a user; each has one sender, as an application would have it. */
+static void click(struct sim *sim, void *arg, uint64_t number)
+{
+	struct run *r = arg;
+	uint32_t user = (uint32_t)sim_below(&sim->random, USERS);
+	char name[16], product[16], category[16];
+
+	(void)number;
+	(void)snprintf(name, sizeof(name), "user%u", user);
+	(void)snprintf(product, sizeof(product), "p%llu",
+		       (unsigned long long)sim_below(&sim->random, PRODUCTS));
+	(void)snprintf(category, sizeof(category), "c%llu",
+		       (unsigned long long)sim_below(&sim->random, 3));
+	(void)sim_sender_track(r->senders[user % SENDERS], name, ++r->orders[user],
+			       sim_once_in(&sim->random, 4), product, category);
+	again(sim, r->event_us, click, r);
+}
+
+static void sdk_restart(struct sim *sim, void *arg, uint64_t number)
+{
+	struct run *r = arg;
+
+	(void)number;
+	sim_sender_restart(r->senders[sim_below(&sim->random, SENDERS)]);
+	again(sim, sim->faults.sdk_restart_us, sdk_restart, r);
+}
+
+static void blackhole(struct sim *sim, void *arg, uint64_t number)
+{
+	struct run *r = arg;
+
+	(void)number;
+	sim_network_cut(r->network, sim_delay(&sim->random, 1000, 10 * SIM_SECOND));
+	again(sim, sim->faults.pause_us, blackhole, r);
+}
+
+static void arrive(void *arg, bool to_appliance, uint32_t appliance, uint32_t sender,
+		   const uint8_t *bytes, uint32_t n)
+{
+	struct run *r = arg;
+
+	if (to_appliance)
+		sim_appliance_datagram(r->appliances[appliance], sender, bytes, n);
+	else
+		sim_sender_arrive(r->senders[sender], appliance, bytes, n);
+}
+
+static void look(struct sim *sim, void *arg, uint64_t number)
+{
+	struct run *r = arg;
+
+	(void)number;
+	sim_judge_redis(r->judge, r->redis, false);
+	sim_judge_topics(r->judge, r->kafka, EVENTS_TOPIC, POSITIONS_TOPIC, false);
+	sim_after(sim, SIM_SECOND / 2, look, r, 0);
+}
+
+static void landed(void *arg, uint16_t shard, const struct sim_record *record)
+{
+	struct run *r = arg;
+
+	sim_judge_record(r->judge, shard, record->bytes, record->n_bytes);
+}
+
+/* ---- a run ---- */
+
+static void configure(struct run *r)
+{
+	struct hr_config *c = &r->config;
+
+	hr_config_defaults(c);
+	c->n_shards = SHARDS;
+	c->stream_max = STREAMS_MAX;
+	c->stream_max_per_key = STREAMS_MAX;
+	c->stream_max_age_us =
+		5 * SIM_SECOND + sim_below(&r->sim.random, 60 * SIM_SECOND);
+	c->stream_ttl_memory_us = 60 * SIM_SECOND;
+	c->stream_ttl_disk_us = 120 * SIM_SECOND;
+	c->log_keep_memory_bytes = 20000 + sim_below(&r->sim.random, 200000);
+	c->recent_views_max = 4;
+	c->recommendations_max = 3;
+	c->similar_cache_entries = 16;
+	c->user_events_partitions = PARTITIONS;
+	c->product_views_partitions = SHARDS;
+	c->purchases_partitions = SHARDS;
+	c->dead_letters_partitions = SHARDS;
+	c->epoch_min_interval_us = 500 + (uint32_t)sim_below(&r->sim.random, 20000);
+	c->redis_tick_us = 500 + (uint32_t)sim_below(&r->sim.random, 20000);
+	c->topics_interval_us = 1000 + (uint32_t)sim_below(&r->sim.random, 50000);
+}
+
+static void open_stores(struct run *r)
+{
+	struct sim *sim = &r->sim;
+	const struct sim_kafka_faults faults = {
+		.answer_lost = draw(sim, 10, 100),
+		.connection_closed = draw(sim, 10, 100),
+		.late_markers = draw(sim, 5, 50),
+		.hidden_retry = draw(sim, 5, 50),
+		.request_us = 300 + sim_below(&sim->random, 5000),
+		.late_us = 1000 + sim_below(&sim->random, SIM_SECOND),
+	};
+	static const char *const topics[] = { "product_views", "purchases",
+					      "dead_letters", POSITIONS_TOPIC };
+
+	r->store = sim_store_new(sim, SHARDS);
+	sim_store_watch(r->store, landed, r);
+	r->redis = sim_redis_new(sim);
+	r->kafka = sim_kafka_new(sim, &faults);
+	sim_kafka_topic_make(r->kafka, EVENTS_TOPIC, PARTITIONS);
+	for (size_t i = 0; i < sizeof(topics) / sizeof(topics[0]); i++)
+		sim_kafka_topic_make(r->kafka, topics[i], SHARDS);
+}
+
+static void shop(struct run *r)
+{
+	for (uint32_t p = 0; p < PRODUCTS; p++) {
+		char command[64], product[16], to[16];
+
+		(void)snprintf(product, sizeof(product), "p%u", p);
+		(void)snprintf(to, sizeof(to), "p%u", (p + 1) % PRODUCTS);
+		(void)snprintf(command, sizeof(command), "SADD product:%s:similar %s",
+			       product, to);
+		sim_redis_do(r->redis, command);
+		sim_judge_similar(r->judge, product, to);
+	}
+	sim_redis_keep(r->redis);
+}
+
+static void open_all(struct run *r)
+{
+	struct sim *sim = &r->sim;
+	const struct sim_rules rules = {
+		.recent_views = 4,
+		.recommendations = 3,
+		.trim_period = 256,
+		.user_events_partitions = PARTITIONS,
+		.is_ordered = true,
+	};
+	struct sim_stores stores = { .sim = sim,
+				     .set = &r->set,
+				     .config = &r->config,
+				     .n_appliances = APPLIANCES };
+	struct sim_sender_conf sender = {
+		.sim = sim, .n_appliances = APPLIANCES, .n_shards = SHARDS, .key_id = 1
+	};
+
+	draw_faults(sim);
+	configure(r);
+	r->set.generation = 1;
+	r->set.n_shards = SHARDS;
+	for (size_t i = 0; i < 16; i++) {
+		r->set.id.b[i] = (uint8_t)sim_random(&sim->random);
+		r->set.hash_key[i] = (uint8_t)sim_random(&sim->random);
+	}
+	open_stores(r);
+	r->judge = sim_judge_new(sim, &r->set, &rules, STREAMS_MAX);
+	shop(r);
+	stores.log = r->store;
+	stores.redis = r->redis;
+	stores.kafka = r->kafka;
+	r->snapshots = sim_snapshots_new(sim, SHARDS);
+	r->network = sim_network_new(sim, arrive, r);
+	stores.snapshots = r->snapshots;
+	stores.network = r->network;
+	for (size_t i = 0; i < 16; i++) {
+		stores.write_key[i] = (uint8_t)sim_random(&sim->random);
+		stores.secret[i] = (uint8_t)sim_random(&sim->random);
+	}
+	for (uint32_t i = 0; i < APPLIANCES; i++) {
+		r->appliances[i] = sim_appliance_new(&stores, i);
+		sim_after(sim, sim_delay(&sim->random, 0, SIM_SECOND), start_later,
+			  r->appliances[i], 0);
+	}
+	sender.network = r->network;
+	sender.judge = r->judge;
+	memcpy(sender.write_key, stores.write_key, sizeof(sender.write_key));
+	sender.max_age_us = r->config.stream_max_age_us;
+	sender.ttl_us = r->config.stream_ttl_memory_us;
+	for (uint32_t i = 0; i < SENDERS; i++) {
+		sender.index = i;
+		r->senders[i] = sim_sender_new(&sender);
+	}
+	r->event_us = 2000 + sim_below(&sim->random, 200000);
+	r->faults_end_us =
+		sim->now_us + 5 * SIM_SECOND + sim_below(&sim->random, 40 * SIM_SECOND);
+	r->end_us = r->faults_end_us + 90 * SIM_SECOND;
+}
+
+static void begin(struct run *r)
+{
+	struct sim *sim = &r->sim;
+	const struct sim_faults *f = &sim->faults;
+
+	again(sim, r->event_us, click, r);
+	again(sim, f->crash_us, crash, r);
+	again(sim, f->pause_us, pause_one, r);
+	again(sim, f->redis_back_us, redis_back, r);
+	again(sim, f->clock_step_us, clock_step, r);
+	again(sim, f->sdk_restart_us, sdk_restart, r);
+	again(sim, f->pause_us, blackhole, r);
+	look(sim, r, 0);
+}
+
+static void calm(struct run *r)
+{
+	struct sim_faults *f = &r->sim.faults;
+	struct sim_faults quiet = { .append_us = 1000, .network_us = 1000 };
+
+	sim_trace(&r->sim, "no more faults");
+	*f = quiet;
+	sim_kafka_calm(r->kafka);
+	for (uint32_t i = 0; i < APPLIANCES; i++)
+		sim_appliance_start(r->appliances[i]);
+}
+
+/* What keeps the run from being over: NULL where nothing is under way, every shard has
+ * an owner, and the views are where the log is. */
+static const char *what_is_open(struct run *r)
+{
+	for (uint32_t i = 0; i < APPLIANCES; i++)
+		if (!sim_appliance_is_quiet(r->appliances[i]))
+			return "an appliance has something under way";
+	for (uint32_t i = 0; i < SENDERS; i++)
+		if (!sim_sender_is_drained(r->senders[i]))
+			return "a sender waits for acknowledgements";
+	for (uint16_t s = 0; s < SHARDS; s++)
+		if (!sim_appliance_owns(r->appliances[0], s) &&
+		    !sim_appliance_owns(r->appliances[1], s))
+			return "a shard has no owner";
+	return sim_judge_what_lags(r->judge, r->redis, r->kafka, EVENTS_TOPIC,
+				   POSITIONS_TOPIC);
+}
+
+static void check_end(struct run *r)
+{
+	struct sim *sim = &r->sim;
+	const char *open = what_is_open(r);
+
+	if (open != NULL)
+		sim_violated(sim, "liveness", "90 s after the last fault: %s", open);
+	sim_judge_redis(r->judge, r->redis, true);
+	sim_judge_topics(r->judge, r->kafka, EVENTS_TOPIC, POSITIONS_TOPIC, true);
+	sim_judge_end(r->judge);
+}
+
+static void close_all(struct run *r)
+{
+	for (uint32_t i = 0; i < APPLIANCES; i++)
+		sim_appliance_free(r->appliances[i]);
+	for (uint32_t i = 0; i < SENDERS; i++)
+		sim_sender_free(r->senders[i]);
+	sim_network_free(r->network);
+	sim_snapshots_free(r->snapshots);
+	sim_kafka_free(r->kafka);
+	sim_redis_free(r->redis);
+	sim_judge_free(r->judge);
+	sim_store_free(r->store);
+	sim_world_fini(&r->sim);
+}
+
+void sim_run(uint64_t seed, int mutant, bool traces, struct sim_result *out)
+{
+	struct run *r = calloc(1, sizeof(*r));
+	size_t n;
+
+	if (r == NULL || sim_world_init(&r->sim, seed, traces) < 0)
+		abort();
+	hr_mutant = mutant;
+	open_all(r);
+	begin(r);
+	while (sim_step(&r->sim, r->faults_end_us))
+		;
+	calm(r);
+	while (!r->sim.is_over && r->sim.now_us < r->end_us &&
+	       what_is_open(r) != NULL) {
+		uint64_t until_us = r->sim.now_us + SIM_SECOND;
+
+		while (sim_step(&r->sim, until_us))
+			;
+	}
+	if (!r->sim.is_over)
+		check_end(r);
+	for (uint32_t i = 0; r->sim.is_over && i < APPLIANCES; i++)
+		sim_appliance_describe(r->appliances[i]);
+	sim_print_trace(&r->sim);
+	*out = (struct sim_result){ .is_violated = r->sim.is_over,
+				    .simulated_us = r->sim.now_us,
+				    .n_events = sim_judge_n_events(r->judge) };
+	memcpy(out->invariant, r->sim.invariant, sizeof(out->invariant));
+	memcpy(out->sentence, r->sim.sentence, sizeof(out->sentence));
+	for (uint16_t s = 0; s < SHARDS; s++) {
+		(void)sim_store_records(r->store, s, &n);
+		out->n_records += n;
+	}
+	close_all(r);
+	hr_mutant = HR_MUTANTS;
+	free(r);
+}

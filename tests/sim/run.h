@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef SIM_RUN_H
+#define SIM_RUN_H
+
+/*
+ * run - one schedule: everything drawn from its seed, a time of faults, a time without,
+ * and the judge's word.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct sim_result {
+	bool is_violated;
+	char invariant[64], sentence[512];
+	uint64_t n_events;  /* counted in the log at the end */
+	uint64_t n_records; /* in the log */
+	uint64_t simulated_us;
+};
+
+/* mutant: enum hr_mutant, HR_MUTANTS for none. traces: print what happened. */
+void sim_run(uint64_t seed, int mutant, bool traces, struct sim_result *out);
+
+#endif
