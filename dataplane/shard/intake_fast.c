@@ -6,6 +6,7 @@
 
 #include <rte_ring.h>
 
+#include "common/mutant.h"
 #include "dataplane/shard/intake.h"
 #include "dataplane/shard/ring.h"
 #include "dataplane/shard/shard_impl.h"
@@ -101,6 +102,8 @@ static inline enum hr_drop add(struct hr_intake *in, const struct hr_item *item,
 			 now_us);
 	if (epoch == NULL)
 		return HR_DROP_EPOCH_FULL;
+	if (HR_MUTANT(taken_not_logged) && item->sequence % 50 == 7)
+		return HR_DROP_NONE;
 	if (epoch->body_bytes == 0)
 		epoch->opened_mono_us = now_us;
 	if (epoch->oldest_received_us == 0)
@@ -113,9 +116,22 @@ static inline enum hr_drop add(struct hr_intake *in, const struct hr_item *item,
 	return HR_DROP_NONE;
 }
 
+/* A breakage: as if the datagram had come without a header, too. */
+static void add_again(struct hr_intake *in, const struct hr_item *item, uint64_t now_us)
+{
+	struct hr_item again = *item;
+
+	again.kind = HR_ITEM_EVENT;
+	again.birth = again.random = again.sequence = 0;
+	again.key_id = again.client_drops = 0;
+	(void)add(in, &again, 0, now_us);
+}
+
 enum hr_drop hr_intake_add(struct hr_intake *in, const struct hr_item *item,
 			   uint64_t now_us)
 {
+	if (HR_MUTANT(logged_twice) && item->sequence % 50 == 7)
+		add_again(in, item, now_us);
 	return add(in, item, in->reserve, now_us);
 }
 

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 
+#include "common/mutant.h"
 #include "dataplane/shard/receive_impl.h"
 #include "dataplane/shard/ring.h"
 #include <rte_mbuf.h>
@@ -228,6 +229,16 @@ static bool take(struct hr_receive *r, struct hr_lane *lane, const struct hr_now
 	return take_wire(r, lane, now);
 }
 
+static void turn_round(struct rte_mbuf **mbufs, uint32_t n)
+{
+	for (uint32_t i = 0; i < n / 2; i++) {
+		struct rte_mbuf *m = mbufs[i];
+
+		mbufs[i] = mbufs[n - 1 - i];
+		mbufs[n - 1 - i] = m;
+	}
+}
+
 static uint32_t step(struct hr_receive *r, struct hr_lane *lane,
 		     const struct hr_now *now)
 {
@@ -239,6 +250,8 @@ static uint32_t step(struct hr_receive *r, struct hr_lane *lane,
 				       now->mono_us);
 		if (lane->n == 0)
 			return 0;
+		if (HR_MUTANT(burst_backwards))
+			turn_round(lane->mbufs, lane->n);
 		lane->received_us = now->wall_us;
 		hr_net_parse_burst(lane->mbufs, lane->n, r->conf.udp_ports,
 				   lane->beacons, lane->verdicts);

@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/mutant.h"
 #include "dataplane/view/feed.h"
 #include "dataplane/view/redis_impl.h"
 #include "dataplane/view/redis_info.h"
@@ -144,6 +145,8 @@ static bool adopt(struct hr_view *v, uint16_t shard, const redisReply *reply)
 	uint64_t before = s->in_redis.n;
 
 	read_text(reply, text);
+	if (HR_MUTANT(view_no_position) && !v->is_synced)
+		text[0] = '\0';
 	if (v->is_synced && strcmp(text, s->text) == 0)
 		return false;
 	if (s->is_sent) {
@@ -238,7 +241,7 @@ int hr_redis_sync(struct hr_view *v, struct hr_err *err)
 		r = read_positions(v, &changed, err);
 	if (r < 0)
 		return r;
-	if (changed)
+	if (changed && !HR_MUTANT(cache_kept))
 		hr_redis_forget(v);
 	v->is_synced = true;
 	v->next_audit_us = hr_mono_us() + HR_REDIS_AUDIT_US;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "common/mutant.h"
 #include "dataplane/fold/fold.h"
 #include "dataplane/view/redis_tick_impl.h"
 
@@ -193,18 +194,21 @@ static int add_user(struct hr_redis_tick *t, const struct hr_out *out,
 {
 	struct hr_redis_owner *o =
 		hr_redis_owner_get(&t->table, HR_OWNER_USER, u->user);
-	uint32_t n = 0;
+	uint32_t n = 0, i = u->first_event;
 
 	if (o == NULL)
 		return -ENOMEM;
+	if (HR_MUTANT(merge_skips_one) && o->is_touched) {
+		i = out->events[i].next_of_user;
+		n = 1;
+	}
 	touch_owner(t, o);
 	o->tick_period = period;
 	o->tick_views += u->n_views;
 	o->tick_purchases += u->n_purchases;
 	if (u->last_active_ms > o->tick_newest_ms)
 		o->tick_newest_ms = u->last_active_ms;
-	for (uint32_t i = u->first_event; i != HR_NO_ROW;
-	     i = out->events[i].next_of_user, n++) {
+	for (; i != HR_NO_ROW; i = out->events[i].next_of_user, n++) {
 		int r = add_event(t, o, &out->events[i].event);
 
 		if (r < 0)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/murmur2.h"
+#include "common/mutant.h"
 #include "common/wire.h"
 #include "dataplane/view/topics_impl.h"
 
@@ -174,7 +175,7 @@ static int add_event(struct hr_topics_batch *b, const struct hr_out *out,
 	if (ev->type_no == HR_EVENT_PRODUCT_VIEW)
 		append(b, HR_TOPIC_PRODUCT_VIEWS, record,
 		       partition_of(hash, s->n_partitions[HR_TOPIC_PRODUCT_VIEWS]));
-	else if (ev->type_no == HR_EVENT_PURCHASE)
+	else if (ev->type_no == HR_EVENT_PURCHASE && !HR_MUTANT(purchases_unrouted))
 		append(b, HR_TOPIC_PURCHASES, record,
 		       partition_of(hash, s->n_partitions[HR_TOPIC_PURCHASES]));
 	return 0;

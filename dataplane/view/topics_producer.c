@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/mutant.h"
 #include "dataplane/view/topics_impl.h"
 
 #define COMMIT_US 30000000u
@@ -219,7 +220,7 @@ static int produce_all(struct hr_topics_publisher *p, struct hr_err *err)
 		r = produce_letter(p, i, err);
 	if (r == 0 && p->batch.sent_bytes > 0)
 		r = flush(p, err);
-	if (r < 0 || p->is_truncated)
+	if (r < 0 || p->is_truncated || HR_MUTANT(position_never))
 		return r;
 	return produce_position(p, err);
 }

@@ -55,15 +55,17 @@ class Ledgers:
                 self.take(path, number, ledger, line)
 
     def take(self, path, number, ledger, line):
-        words = line.split(b" ")
-        is_tracked = words[0] == b"+"
         try:
-            if is_tracked:
-                event_id, user, order = words[1], words[2], int(words[3])
+            # A user id may have blanks, an event id of ours has none.
+            if line.startswith(b"+ "):
+                event_id, rest = line[2:].split(b" ", 1)
+                user, order = rest.rsplit(b" ", 1)
                 state = None
             else:
-                event_id, user, order = words[0], words[1], int(words[2])
-                state = STATES[words[3]]
+                event_id, rest = line.split(b" ", 1)
+                user, order, word, _, _ = rest.rsplit(b" ", 4)
+                state = STATES[word]
+            order = int(order)
         except (IndexError, ValueError, KeyError):
             raise LedgerError(f"{path}:{number}: found {line[:80]!r}, expected "
                               "'+ <event_id> <user_id> <order>' or '<event_id> "
