@@ -41,6 +41,13 @@ static void *search(void *arg)
 		pthread_mutex_unlock(&s->lock);
 		/* -EIO: the log is out of reach; it may come. */
 	} while (r == -EIO && !atomic_load(&s->ends));
+	if (r == 0)
+		r = hr_dataplane_recover(d, &err);
+	if (r < 0) {
+		pthread_mutex_lock(&s->lock);
+		s->err = err;
+		pthread_mutex_unlock(&s->lock);
+	}
 	s->result = r;
 	/* Pairs with the acquire in hr_dataplane_searched(): it sees set. */
 	atomic_store_explicit(&s->is_over, true, memory_order_release);
@@ -167,6 +174,8 @@ static int start_owner(struct hr_dataplane *d, struct hr_err *err)
 	};
 
 	memcpy(conf.worker_of_shard, d->worker_of_shard, sizeof(conf.worker_of_shard));
+	for (uint32_t s = 0; s < d->set.n_shards; s++)
+		conf.starts[s] = hr_dataplane_begins(d, (uint16_t)s);
 	memcpy(conf.closed, d->closed, sizeof(conf.closed));
 	memcpy(conf.accepted, d->accepted, sizeof(conf.accepted));
 	memcpy(conf.folded, d->folded, sizeof(conf.folded));
@@ -194,13 +203,18 @@ static int make_shards(struct hr_dataplane *d, struct hr_worker *w, struct hr_er
 			.shard = (uint16_t)s,
 			.max_events = d->config.epoch_max_events,
 		};
-		r = hr_fold_new(&shard->fold, &d->set, (uint16_t)s,
-				d->config.stream_max);
+		shard->fold = hr_dataplane_take_fold(d, (uint16_t)s);
+		r = shard->fold != NULL
+			    ? 0
+			    : hr_fold_new(&shard->fold, &d->set, (uint16_t)s,
+					  d->config.stream_max);
 		if (r < 0)
 			return hr_fail(err, r,
 				       "no memory for shard %u's %u streams: lower "
 				       "streams.max",
 				       s, d->config.stream_max);
+		if (hr_fold_n(shard->fold) > 0)
+			hr_worker_obey_chain(shard);
 		w->by_shard[s] = shard;
 	}
 	return 0;
@@ -361,7 +375,10 @@ static int make_memory(struct hr_dataplane *d, struct hr_err *err)
 	if (r < 0)
 		return r;
 	r = hr_feed_new(&d->feed, n, d->config.log_keep_memory_bytes);
-	return r == 0 ? 0 : hr_fail(err, r, "no memory for folded links");
+	if (r < 0)
+		return hr_fail(err, r, "no memory for folded links");
+	hr_dataplane_begin_feed(d);
+	return 0;
 }
 
 static int launch(struct hr_dataplane *d, struct hr_err *err)
@@ -392,6 +409,8 @@ int hr_dataplane_start(struct hr_dataplane *d, struct hr_err *err)
 	    (r = start_with_nice(d, LOG_NICE, start_owner, err)) < 0 ||
 	    (r = make_workers(d, err)) < 0 ||
 	    (r = start_with_nice(d, VIEW_NICE, start_views, err)) < 0 ||
+	    (r = start_with_nice(d, VIEW_NICE, hr_dataplane_start_snapshots, err)) <
+		    0 ||
 	    (r = hr_ports_start(d->ports, err)) < 0)
 		return r;
 	r = launch(d, err);

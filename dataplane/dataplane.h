@@ -6,7 +6,7 @@
  * dataplane - all rooms of the packet process, made in the order in which each needs
  * the ones before it, and taken down in the reverse order. Main thread.
  *
- *   stats ─▶ data set (waits for Kafka) ─▶ keys ─▶ EAL ─▶ epoch pool, rings, feed
+ *   stats ─▶ data set (waits for Kafka) ─▶ snapshots are read ─▶ keys ─▶ EAL ─▶ epoch pool, rings, feed
  *   ─▶ ports ─▶ owner ─▶ workers made ─▶ views ─▶ ports start ─▶ workers run
  */
 
@@ -22,6 +22,8 @@
 #include "dataplane/log/reader.h"
 #include "dataplane/net/net.h"
 #include "dataplane/port/port.h"
+#include "dataplane/snapshot/recovery.h"
+#include "dataplane/snapshot/snapshotter.h"
 #include "dataplane/stats/stats.h"
 #include "dataplane/view/feed.h"
 #include "dataplane/view/view.h"
@@ -65,6 +67,9 @@ struct hr_dataplane {
 	struct hr_stats *stats;
 	struct hr_stats_reader *reader; /* of our own segment */
 	struct hr_search search;
+	/* What the snapshots hold; made by the search's thread. */
+	struct hr_recovery *_Atomic recovery;
+	struct hr_snapshotter *snapshotter;
 	struct hr_data_set set;
 
 	bool has_eal;
@@ -94,6 +99,18 @@ struct hr_dataplane {
 	uint64_t committer_ns, committer_read_us;
 	uint32_t min_interval_us;
 };
+
+/* dataplane_snapshot.c. On the search's thread: read the snapshots. 0 or a negated errno
+ * with err. */
+int hr_dataplane_recover(struct hr_dataplane *d, struct hr_err *err);
+/* How far that is; false when it has not begun. Any thread. */
+bool hr_dataplane_recovering(const struct hr_dataplane *d, char *out, size_t max);
+/* Where a shard begins; and its state there, which is the caller's, or NULL. */
+const struct hr_log_start *hr_dataplane_begins(const struct hr_dataplane *d,
+					       uint16_t shard);
+struct hr_fold *hr_dataplane_take_fold(struct hr_dataplane *d, uint16_t shard);
+void hr_dataplane_begin_feed(struct hr_dataplane *d);
+int hr_dataplane_start_snapshots(struct hr_dataplane *d, struct hr_err *err);
 
 /* Statistics and the search for the data set. */
 int hr_dataplane_begin(struct hr_dataplane *d, struct hr_err *err);

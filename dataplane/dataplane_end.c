@@ -181,6 +181,9 @@ enum hr_exit hr_dataplane_end(struct hr_dataplane *d)
 	end_workers(d);
 	hr_owner_free(d->owner); /* whose shards' views the workers read */
 	d->owner = NULL;
+	/* It asks the views where they are. */
+	hr_snapshotter_stop(d->snapshotter);
+	d->snapshotter = NULL;
 	all &= stop_views(d, until_us);
 	/* The ports' last words: they miss frames as long as they are open. */
 	(void)hr_dataplane_round(d, &ignored);
@@ -193,6 +196,7 @@ enum hr_exit hr_dataplane_end(struct hr_dataplane *d)
 	balanced = is_balanced(d);
 	if (d->feed != NULL)
 		hr_feed_free(d->feed);
+	hr_recovery_free(atomic_load(&d->recovery));
 	hr_epoch_pool_free(d->pool);
 	free(d->intakes);
 	hr_keyring_free(d->keys);

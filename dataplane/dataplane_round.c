@@ -92,10 +92,11 @@ bool hr_dataplane_is_ready(const struct hr_dataplane *d, hr_reason_tell tell, vo
 		return false;
 	}
 	if (d->state == HR_STATE_STARTING) {
+		if (!hr_dataplane_recovering(d, reason, sizeof(reason)))
+			snprintf(reason, sizeof(reason), "the dataplane is starting");
 		pthread_mutex_lock(&m->search.lock);
 		snprintf(sentence, sizeof(sentence), "%.390s",
-			 m->search.err.text[0] != '\0' ? m->search.err.text
-						       : "the dataplane is starting");
+			 m->search.err.text[0] != '\0' ? m->search.err.text : reason);
 		pthread_mutex_unlock(&m->search.lock);
 		tell(ctx, sentence);
 		return false;

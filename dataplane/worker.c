@@ -124,7 +124,7 @@ static void show_totals(struct hr_worker_shard *s)
 }
 
 /* The chain's own limit: a link with more events would have them rejected. */
-static void obey_chain(struct hr_worker_shard *s)
+void hr_worker_obey_chain(struct hr_worker_shard *s)
 {
 	uint64_t most = hr_fold_config(s->fold)->setting[HR_CHAIN_MAX_EVENTS];
 
@@ -162,7 +162,7 @@ static void obey(struct hr_worker *w, struct hr_link *told)
 	case HR_TOLD_STATE:
 		s->fold = told->fold;
 		told->fold = old;
-		obey_chain(s);
+		hr_worker_obey_chain(s);
 		show_totals(s);
 		break;
 	case HR_TOLD_LOST:
@@ -203,7 +203,7 @@ static bool fold_some(struct hr_worker *w)
 		if (!hr_fold_step(s->fold, FOLD_SLICE))
 			return true;
 		if (w->link->body_kind == HR_BODY_CONFIG)
-			obey_chain(s);
+			hr_worker_obey_chain(s);
 		w->link->next_due_us = hr_fold_next_due(s->fold);
 		show_totals(s);
 	}

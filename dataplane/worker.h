@@ -73,6 +73,9 @@ struct hr_worker {
 /* Add the worker's rows (its shards and itself). Cold. */
 void hr_worker_add_rows(struct hr_worker *w, struct hr_stats *stats);
 
+/* Take over what the chain says that its fold stands behind. */
+void hr_worker_obey_chain(struct hr_worker_shard *s);
+
 /* rte_eal_remote_launch()'s function; arg is the worker. Returns 0. */
 int hr_worker_run(void *arg);
 

@@ -86,6 +86,27 @@ static json_t *ports(const struct hr_dataplane *d)
 	return list;
 }
 
+/* What one may want to know of a shard's snapshots, and what headraced obeys: the
+ * offset before which its log may be trimmed. */
+static json_t *snapshots(const struct hr_dataplane *d)
+{
+	json_t *list = json_array();
+
+	for (uint16_t s = 0; d->snapshotter != NULL && s < d->set.n_shards; s++) {
+		struct hr_snapshot_said said;
+
+		hr_snapshotter_said(d->snapshotter, s, &said);
+		json_array_append_new(
+			list, json_pack("{s:i,s:I,s:I,s:i,s:I,s:s,s:s}", "shard",
+					(int)s, "link", (json_int_t)said.n, "bytes",
+					(json_int_t)said.bytes, "kept",
+					(int)said.n_kept, "trim_before",
+					(json_int_t)said.trim_before, "not_trimmed",
+					said.why_not, "trouble", said.trouble));
+	}
+	return list;
+}
+
 static json_t *status(const struct hr_dataplane *d)
 {
 	json_t *reasons = json_array();
@@ -94,14 +115,15 @@ static json_t *status(const struct hr_dataplane *d)
 
 	for (int i = 0; d->state == HR_STATE_RUNNING && i < 16; i++)
 		snprintf(data_set + 2 * i, 3, "%02x", d->set.id.b[i]);
-	return json_pack("{s:s,s:s,s:i,s:s,s:b,s:o,s:s,s:s,s:i,s:i,s:i,s:o,s:o,s:o}",
-			 "program", "headrace-dataplane", "version", HR_VERSION, "pid",
-			 (int)getpid(), "state", state_names[d->state], "ready",
-			 (int)ready, "reasons", reasons, "name", d->config.name,
-			 "data_set", data_set, "generation", (int)d->config.generation,
-			 "n_shards", (int)d->config.n_shards, "workers",
-			 (int)d->config.n_workers, "shards", shards(d), "views",
-			 views(d), "ports", ports(d));
+	return json_pack(
+		"{s:s,s:s,s:i,s:s,s:b,s:o,s:s,s:s,s:i,s:i,s:i,s:o,s:o,s:o,s:o}",
+		"program", "headrace-dataplane", "version", HR_VERSION, "pid",
+		(int)getpid(), "state", state_names[d->state], "ready", (int)ready,
+		"reasons", reasons, "name", d->config.name, "data_set", data_set,
+		"generation", (int)d->config.generation, "n_shards",
+		(int)d->config.n_shards, "workers", (int)d->config.n_workers, "shards",
+		shards(d), "views", views(d), "ports", ports(d), "snapshots",
+		snapshots(d));
 }
 
 json_t *hr_commands_answer(void *ctx, const char *command, const json_t *request)

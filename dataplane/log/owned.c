@@ -273,6 +273,22 @@ int hr_owned_init(struct hr_owned *s, const struct hr_owned_conf *conf, uint16_t
 	return conf->ops->part_open(&s->part, conf->log, shard, 0, err);
 }
 
+void hr_owned_begin(struct hr_owned *s, const struct hr_log_start *start)
+{
+	s->start = *start;
+	if (start->chain.n == 0)
+		return;
+	s->chain = start->chain;
+	s->chain.set = s->conf->set;
+	s->start.chain.set = s->conf->set;
+	s->config = start->config;
+	s->next_offset = start->offset;
+	atomic_store_explicit(&s->view.incarnation, s->chain.incarnation,
+			      memory_order_relaxed);
+	atomic_store_explicit(&s->view.accepted_n, s->chain.n, memory_order_release);
+	s->conf->ops->seek(s->part, s->next_offset);
+}
+
 bool hr_owned_is_drained(const struct hr_owned *s)
 {
 	return s->n_waiting == 0 && (s->flight == NULL || s->flight->epoch == NULL);

@@ -36,6 +36,7 @@
 #include "dataplane/log/log.h"
 #include "dataplane/log/owner.h"
 #include "dataplane/log/record_clock.h"
+#include "dataplane/log/start.h"
 #include "dataplane/stats/stats.h"
 
 #define HR_OWNER_IDS_KEPT 64u
@@ -122,6 +123,10 @@ struct hr_owned {
 	struct hr_chain_config config; /* the newest accepted CONFIG */
 	struct hr_log_part *part;
 	int64_t next_offset;
+	/* What the chain begins behind, until the record there was checked; n = 0: link 1.
+	 * And what a snapshot says of links that should be there: see hr_owned_begin(). */
+	struct hr_log_start start;
+	bool is_cut;          /* another link stands where that one should */
 	int64_t end_at_start; /* of the partition; -1: not known yet */
 
 	bool is_renewing;       /* the writer */
@@ -155,6 +160,13 @@ struct hr_owned {
 int hr_owned_init(struct hr_owned *s, const struct hr_owned_conf *conf, uint16_t shard,
 		  const struct hr_owned_cells *cells, struct hr_err *err);
 void hr_owned_fini(struct hr_owned *s);
+
+/*
+ * Before anything was read: the worker has the state behind link n of start already, go
+ * on behind it. Stops by name when the record there is not that link, and at the end of
+ * what is there when a link that start knows of (lost_n) is not, unless a LOSS says so.
+ */
+void hr_owned_begin(struct hr_owned *s, const struct hr_log_start *start);
 
 /* A closed epoch, from its worker. */
 void hr_owned_take(struct hr_owned *s, struct hr_epoch *epoch);

@@ -125,6 +125,24 @@ static bool is_in_flight(const struct hr_owned *s, const struct hr_link_head *li
 	       hr_id128_equals(&s->flight->owner, &link->owner);
 }
 
+/* A snapshot knew of a link that its log did not have when this began. It is here, or
+ * another is, or somebody permitted to go on without it. */
+static void look_for_lost(struct hr_owned *s, const struct hr_link_head *link)
+{
+	if (s->start.lost_n == 0)
+		return;
+	if (link->body_kind == HR_BODY_LOSS && link->body.n >= 8 &&
+	    hr_load64(link->body.p) >= s->start.lost_n) {
+		s->start.lost_n = 0;
+		return;
+	}
+	if (s->chain.n != s->start.lost_n)
+		return;
+	s->is_cut = !hr_id128_equals(&s->chain.hash, &s->start.lost_hash);
+	if (!s->is_cut)
+		s->start.lost_n = 0;
+}
+
 /* An accepted link, whoever sent it. Returns true when the message was taken. */
 static bool on_link(struct hr_owned *s, const struct hr_log_message *m,
 		    const struct hr_record *record, const struct hr_now *now)
@@ -136,6 +154,7 @@ static bool on_link(struct hr_owned *s, const struct hr_log_message *m,
 	hr_stat_set(s->cells.log_link, s->chain.n);
 	if (link->body_kind == HR_BODY_CONFIG && !keep_config(s, link->body))
 		return false;
+	look_for_lost(s, link);
 	if (is_in_flight(s, link)) {
 		hr_owned_flight_accepted(s, now);
 		if (s->phase == HR_PHASE_FIRST)
@@ -237,6 +256,16 @@ static void on_end(struct hr_owned *s)
 	s->caught_up = true;
 	/* A fresh chain behind somebody else's records is how a lost headrace.meta
 	 * would show: nobody would miss the old data until it is too late. */
+	if (s->start.lost_n > 0)
+		hr_owned_stop(
+			s,
+			"link %llu was accepted once, as a snapshot says, and the "
+			"log %s: it was cut; bring it back, or `headracectl log "
+			"accept-loss %u` goes on without what is gone",
+			(unsigned long long)s->start.lost_n,
+			s->is_cut ? "holds another link in its place"
+				  : "ends before it",
+			s->shard);
 	if (s->chain.n == 0 && s->saw_foreign)
 		hr_owned_stop(s,
 			      "%s holds records of another data set and none of this "
@@ -268,6 +297,34 @@ static void on_trouble(struct hr_owned *s, const struct hr_err *err,
 	s->backoff_ms = hr_owned_grow(s->backoff_ms, HR_BACKOFF_MAX_MS);
 }
 
+/* The first record behind a snapshot must be its own link. (Offered to the chain, which
+ * has it already, it is then refused like any duplicate.) */
+static void begin(struct hr_owned *s, const struct hr_log_message *m)
+{
+	struct hr_err err;
+
+	if (hr_log_start_check(&s->start, m->offset, m->bytes, m->n_bytes, &err) < 0)
+		hr_owned_stop(s,
+			      "%s: it is another log than the snapshot was made from",
+			      err.text);
+	s->start.chain.n = 0;
+}
+
+static void on_gone(struct hr_owned *s, const struct hr_err *err)
+{
+	if (s->chain.n > 0)
+		hr_owned_stop(s, "behind link %llu: %s", (unsigned long long)s->chain.n,
+			      err->text);
+	else
+		hr_owned_stop(
+			s,
+			"the log does not begin with link 1 any more, and there is "
+			"no snapshot to go on from: bring headrace.snapshots "
+			"back, or begin another data set with another "
+			"kafka.topic_prefix (%.120s)",
+			err->text);
+}
+
 /* Returns false when there is nothing more. */
 static bool read_one(struct hr_owned *s, const struct hr_now *now)
 {
@@ -277,6 +334,8 @@ static bool read_one(struct hr_owned *s, const struct hr_now *now)
 	switch (s->conf->ops->read(s->part, &m, &err)) {
 	case HR_LOG_RECORD:
 		s->next_offset = m.offset + 1;
+		if (s->start.chain.n > 0)
+			begin(s, &m);
 		if (!on_record(s, &m, now))
 			m.free(&m);
 		break;
@@ -284,8 +343,7 @@ static bool read_one(struct hr_owned *s, const struct hr_now *now)
 		on_end(s);
 		break;
 	case HR_LOG_GONE:
-		hr_owned_stop(s, "behind link %llu: %s", (unsigned long long)s->chain.n,
-			      err.text);
+		on_gone(s, &err);
 		break;
 	case HR_LOG_DAMAGED:
 		hr_owned_stop(s, "behind link %llu: %s", (unsigned long long)s->chain.n,

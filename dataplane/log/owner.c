@@ -469,6 +469,8 @@ static int shards_init(struct hr_owner *o, struct hr_err *err)
 	for (uint32_t i = 0; i < o->set.n_shards && r == 0; i++) {
 		add_rows_of_shard(o, &cells, i);
 		r = hr_owned_init(&o->shards[i], &o->common, (uint16_t)i, &cells, err);
+		if (r == 0 && o->conf.starts[i] != NULL)
+			hr_owned_begin(&o->shards[i], o->conf.starts[i]);
 		o->n_shards++;
 	}
 	return r;

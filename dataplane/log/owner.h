@@ -19,7 +19,7 @@
  * epoch pool; accepted and folded: HR_OWNER_WINDOW, which the committer keeps).
  * A worker that is full holds back its own shards' partitions and no others.
  *
- * At start each shard's partition is read from its first link; every accepted link
+ * At start each shard's partition is read from its first link, or from behind a snapshot; every accepted link
  * goes through worker and feed like a live one, so replay is not a second path.
  * Then FENCE, CONFIG on an empty chain (else an empty EPOCH), then it is ready.
  */
@@ -31,6 +31,7 @@
 #include "common/error.h"
 #include "dataplane/log/link.h"
 #include "dataplane/log/record.h"
+#include "dataplane/log/start.h"
 #include "dataplane/shard/epoch.h"
 
 struct hr_config;
@@ -78,6 +79,9 @@ struct hr_owner_conf {
 	struct hr_stats *stats;
 	uint32_t n_workers;
 	uint8_t worker_of_shard[HR_SHARDS_MAX];
+	/* Where each shard's chain begins; the workers and the feed begin there, too.
+	 * NULL: with link 1. Read while starting. */
+	const struct hr_log_start *starts[HR_SHARDS_MAX];
 	struct rte_ring *closed[HR_WORKERS_MAX];
 	struct rte_ring *accepted[HR_WORKERS_MAX];
 	struct rte_ring *folded[HR_WORKERS_MAX];

@@ -22,7 +22,7 @@ struct hr_reader {
 	struct hr_log *log;
 	struct hr_log_part *part;
 	uint16_t shard;
-	int64_t next; /* offset to read from after trouble */
+	int64_t next;               /* offset to read from after trouble */
 	struct hr_log_start *start; /* until the record there was checked */
 	bool is_at_end;
 };
@@ -81,7 +81,7 @@ int hr_reader_open_at(struct hr_reader **out, const struct hr_config *config,
 	/* From offset 0, not from the first that is left: a log that lost its
 	 * beginning is an error for who has nothing to begin from. */
 	r = reader->ops->part_open(&reader->part, reader->log, shard, reader->next,
-				    err);
+				   err);
 	if (r < 0) {
 		reader->ops->close(reader->log);
 		free(reader->start);
