@@ -18,6 +18,7 @@
 void hr_owned_show(struct hr_owned *s)
 {
 	static const enum hr_shard_state of_phase[] = {
+		[HR_PHASE_CUT] = HR_SHARD_STARTING,
 		[HR_PHASE_WAITING] = HR_SHARD_STARTING,
 		[HR_PHASE_FENCING] = HR_SHARD_STARTING,
 		[HR_PHASE_FIRST] = HR_SHARD_STARTING,
@@ -30,8 +31,16 @@ void hr_owned_show(struct hr_owned *s)
 	if (state == HR_SHARD_STARTING && s->was_ready)
 		state = HR_SHARD_RECOVERING;
 	hr_stat_set(s->cells.ready, state == HR_SHARD_READY);
+	hr_owned_show_ack(s);
 	/* Workers acquire it: what they read of the view is not older. */
 	atomic_store_explicit(&s->view.state, state, memory_order_release);
+}
+
+void hr_owned_show_ack(struct hr_owned *s)
+{
+	atomic_store_explicit(&s->view.may_ack,
+			      s->phase == HR_PHASE_READY && !s->must_verify,
+			      memory_order_release);
 }
 
 void hr_owned_add(_Atomic uint64_t *cell, uint64_t n)
@@ -92,6 +101,7 @@ void hr_owned_leave(struct hr_owned *s, enum hr_phase phase)
 {
 	s->phase = phase;
 	s->deadline_us = 0;
+	hr_owned_doubt(s);
 	hr_owned_show(s);
 	drop_writer(s, false);
 	hr_owned_drop_all(s);
@@ -132,6 +142,7 @@ void hr_owned_recover(struct hr_owned *s, const struct hr_now *now, uint32_t wai
 		s->not_before_us = until_us;
 	s->phase = HR_PHASE_WAITING;
 	s->deadline_us = 0;
+	hr_owned_doubt(s);
 	hr_owned_show(s);
 	drop_writer(s, true);
 	if (reads_anew)
@@ -225,9 +236,14 @@ void hr_owned_step(struct hr_owned *s, const struct hr_now *now)
 		look_at_writer(s, now);
 	else if (s->appends != NULL || s->deadline_us != 0)
 		hr_owned_reports(s, now);
+	if (s->phase != HR_PHASE_CUT)
+		hr_owned_verify(s, now);
 	switch (s->phase) {
 	case HR_PHASE_FENCED:
 	case HR_PHASE_STOPPED:
+		return;
+	case HR_PHASE_CUT:
+		hr_owned_step_cut(s, now);
 		return;
 	case HR_PHASE_WAITING:
 		say_progress(s, now);
@@ -237,8 +253,11 @@ void hr_owned_step(struct hr_owned *s, const struct hr_now *now)
 		if (!has_trouble(s, now) && s->flight == NULL)
 			hr_owned_send_next(s, now);
 		return;
-	case HR_PHASE_FENCING:
 	case HR_PHASE_FIRST:
+		if (!has_trouble(s, now) && s->flight == NULL)
+			hr_owned_send_first(s, now);
+		return;
+	case HR_PHASE_FENCING:
 		(void)has_trouble(s, now);
 		return;
 	}
@@ -246,14 +265,21 @@ void hr_owned_step(struct hr_owned *s, const struct hr_now *now)
 
 void hr_owned_back(struct hr_owned *s, const struct hr_link *link)
 {
-	(void)s;
 	(void)link;
+	s->n_out--;
+}
+
+void hr_owned_hand_out(struct hr_owned *s, struct hr_link *told)
+{
+	s->n_out++;
+	s->conf->hooks.hand_out(s->conf->hooks.ctx, s, told);
 }
 
 /* ---- beginning and end ----------------------------------------------------- */
 
 int hr_owned_init(struct hr_owned *s, const struct hr_owned_conf *conf, uint16_t shard,
-		  const struct hr_owned_cells *cells, struct hr_err *err)
+		  const struct hr_log_start *start, const struct hr_owned_cells *cells,
+		  struct hr_err *err)
 {
 	memset(s, 0, sizeof(*s));
 	s->conf = conf;
@@ -262,31 +288,28 @@ int hr_owned_init(struct hr_owned *s, const struct hr_owned_conf *conf, uint16_t
 	s->watchdog_ms = HR_WATCHDOG_MIN_MS;
 	s->backoff_ms = HR_BACKOFF_MIN_MS;
 	s->end_at_start = -1;
+	s->view.clock_offset_us = INT64_MIN;
 	hr_chain_init(&s->chain, conf->set, shard);
+	if (start != NULL && start->chain.n > 0) {
+		s->start = start;
+		s->chain = start->chain;
+		s->chain.set = conf->set;
+		s->config = start->config;
+		s->next_offset = start->offset;
+		atomic_init(&s->view.incarnation, s->chain.incarnation);
+		atomic_init(&s->view.accepted_n, s->chain.n);
+	}
+	s->known_n = s->chain.n;
+	s->known_hash = s->chain.hash;
 	s->max_waiting = conf->max_waiting + 1; /* the one in flight may come back */
 	s->waiting = calloc(s->max_waiting, sizeof(struct hr_epoch *));
 	if (s->waiting == NULL)
 		return hr_fail(err, -ENOMEM, "no memory for shard %u", shard);
 	hr_owned_show(s);
 	hr_owned_say(s, "reading the chain");
-	/* From offset 0: a log that lost its beginning is told by an error. */
-	return conf->ops->part_open(&s->part, conf->log, shard, 0, err);
-}
-
-void hr_owned_begin(struct hr_owned *s, const struct hr_log_start *start)
-{
-	s->start = *start;
-	if (start->chain.n == 0)
-		return;
-	s->chain = start->chain;
-	s->chain.set = s->conf->set;
-	s->start.chain.set = s->conf->set;
-	s->config = start->config;
-	s->next_offset = start->offset;
-	atomic_store_explicit(&s->view.incarnation, s->chain.incarnation,
-			      memory_order_relaxed);
-	atomic_store_explicit(&s->view.accepted_n, s->chain.n, memory_order_release);
-	s->conf->ops->seek(s->part, s->next_offset);
+	/* Without a start from offset 0: a log that lost its beginning is told by an
+	 * error. */
+	return conf->ops->part_open(&s->part, conf->log, shard, s->next_offset, err);
 }
 
 bool hr_owned_is_drained(const struct hr_owned *s)
@@ -304,6 +327,7 @@ uint64_t hr_owned_end(struct hr_owned *s)
 		s->flight->is_done = true;
 		s->flight = NULL;
 	}
+	hr_owned_last(s, NULL);
 	s->conf->ops->part_close(s->part);
 	s->part = NULL;
 	for (struct hr_append *a = s->appends; a != NULL; a = a->next)
@@ -321,7 +345,9 @@ uint64_t hr_owned_end(struct hr_owned *s)
 
 void hr_owned_fini(struct hr_owned *s)
 {
-	if (s->part != NULL)
+	if (s->part != NULL) {
+		hr_owned_last(s, NULL);
 		s->conf->ops->part_close(s->part);
+	}
 	free(s->waiting);
 }

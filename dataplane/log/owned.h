@@ -14,6 +14,11 @@
  *                                 hr_owned_step()   time passes
  *                                 hr_owned_back()   what the worker is done with
  *
+ * Whatever is appended is read back before it counts; and what counts is asked for
+ * again, by offset and to the byte, after every trouble and each second. Where it is not
+ * there any more the log was cut: CUT finds out what is left, and what memory still
+ * holds is appended again.
+ *
  *             ┌────────────── trouble: recover() ───────────────┐
  *             ▼                                                 │
  *   WAITING ──fence()──▶ FENCING ──ours accepted──▶ FIRST ──accepted──▶ READY
@@ -25,7 +30,8 @@
  * the back-off is over.
  *
  * owned.c begins and ends it and passes time; owned_fence.c becomes owner and steps
- * down; owned_append.c sends; owned_read.c judges what comes back. One thread.
+ * down; owned_append.c sends; owned_read.c judges what comes back; owned_verify.c asks
+ * again; owned_cut.c mends. One thread.
  */
 
 #include <stdbool.h>
@@ -44,6 +50,7 @@
 #define HR_REASON_BYTES 320
 
 enum hr_phase {
+	HR_PHASE_CUT, /* looking for what is left */
 	HR_PHASE_WAITING,
 	HR_PHASE_FENCING,
 	HR_PHASE_FIRST,
@@ -83,6 +90,15 @@ struct hr_owned_hooks {
 	/* An accepted link, or something else that a worker is told; it comes back by
 	 * hr_owned_back(). */
 	void (*hand_out)(void *ctx, struct hr_owned *s, struct hr_link *link);
+	/* An accepted link that is still in memory and was folded, with a reference of
+	 * the caller's; NULL: it is not. first_kept: the least n of this shard that is,
+	 * 0: none. */
+	struct hr_link *(*kept)(void *ctx, const struct hr_owned *s, uint64_t n);
+	uint64_t (*first_kept)(void *ctx, const struct hr_owned *s);
+	/* Everything handed out so far is void: the worker is to be told an empty state
+	 * (HR_TOLD_STATE, by hr_owned_hand_out()), memory forgets the shard's links.
+	 * false: no memory for it. */
+	bool (*forget)(void *ctx, struct hr_owned *s);
 	/* Somebody appends under an id of ours: hr_owned_stop() every shard of this
 	 * process, this one too. */
 	void (*cloned)(void *ctx, const char *text);
@@ -102,7 +118,8 @@ struct hr_owned_conf {
 	const struct hr_data_set *set;
 	struct hr_chain_config file; /* CONFIG as the configuration says it */
 	struct hr_record_clock *clock;
-	uint32_t max_waiting; /* closed epochs of a shard at once */
+	const char *addresses; /* of our listeners, for NOT_OWNER; "": none */
+	uint32_t max_waiting;  /* closed epochs of a shard at once */
 	struct hr_owned_hooks hooks;
 };
 
@@ -118,15 +135,30 @@ struct hr_owned {
 	bool was_ready;
 	bool is_contested; /* fenced by another, who may be dead */
 	bool saw_foreign;  /* sound records of another data set */
+	bool accepts_loss; /* the operator said so: the next first link is LOSS */
+
+	/* The chain as handed out: the log may hold less, when it was cut. */
+	uint64_t known_n;
+	struct hr_id128 known_hash;
+	uint32_t n_out;                   /* handed out, and not back */
+	const struct hr_log_start *start; /* NULL: from the first link */
+	bool has_begun; /* the record at the start was the right one */
+
+	/* Asking again. */
+	struct hr_link *last;  /* the newest accepted link, or NULL */
+	struct hr_link *asked; /* what was asked for, or NULL: nothing */
+	bool must_verify;      /* no acknowledgement before */
+	bool has_asked_late;   /* after must_verify was set */
+	uint64_t n_lost_seen, asked_us, ask_at_us;
+	/* Finding what is left: links low..high of those in memory may be it. */
+	uint64_t cut_low, cut_high;
+	uint64_t lost_n; /* what nobody holds, when stopped for it; 0: nothing */
+	struct hr_id128 lost_hash;
 
 	struct hr_chain chain;
 	struct hr_chain_config config; /* the newest accepted CONFIG */
 	struct hr_log_part *part;
 	int64_t next_offset;
-	/* What the chain begins behind, until the record there was checked; n = 0: link 1.
-	 * And what a snapshot says of links that should be there: see hr_owned_begin(). */
-	struct hr_log_start start;
-	bool is_cut;          /* another link stands where that one should */
 	int64_t end_at_start; /* of the partition; -1: not known yet */
 
 	bool is_renewing;       /* the writer */
@@ -154,19 +186,15 @@ struct hr_owned {
 	uint64_t last_progress_us; /* of the reason's text while reading */
 
 	char reason[HR_REASON_BYTES];
+	char addresses[HR_ADDRESSES_MAX + 1]; /* of the newest FENCE */
 };
 
-/* cells: copied. Starts reading the partition. Returns 0, -ENOMEM or -EIO with err. */
+/* cells: copied; start: NULL, or what to begin behind; it stays until the end. Starts
+ * reading the partition. Returns 0, -ENOMEM or -EIO with err. */
 int hr_owned_init(struct hr_owned *s, const struct hr_owned_conf *conf, uint16_t shard,
-		  const struct hr_owned_cells *cells, struct hr_err *err);
+		  const struct hr_log_start *start, const struct hr_owned_cells *cells,
+		  struct hr_err *err);
 void hr_owned_fini(struct hr_owned *s);
-
-/*
- * Before anything was read: the worker has the state behind link n of start already, go
- * on behind it. Stops by name when the record there is not that link, and at the end of
- * what is there when a link that start knows of (lost_n) is not, unless a LOSS says so.
- */
-void hr_owned_begin(struct hr_owned *s, const struct hr_log_start *start);
 
 /* A closed epoch, from its worker. */
 void hr_owned_take(struct hr_owned *s, struct hr_epoch *epoch);
@@ -177,6 +205,12 @@ unsigned int hr_owned_read(struct hr_owned *s, const struct hr_now *now);
 void hr_owned_step(struct hr_owned *s, const struct hr_now *now);
 /* What was handed out came back. It is still the caller's. */
 void hr_owned_back(struct hr_owned *s, const struct hr_link *link);
+/* What the worker is told; for forget(). */
+void hr_owned_hand_out(struct hr_owned *s, struct hr_link *told);
+/* The operator: own it; go on behind what was lost. As hr_owner_take() and
+ * hr_owner_accept_loss(). */
+int hr_owned_claim(struct hr_owned *s, struct hr_err *err);
+int hr_owned_accept_loss(struct hr_owned *s, struct hr_err *err);
 /* Stop by name. */
 void hr_owned_stop(struct hr_owned *s, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -181,23 +181,12 @@ void hr_owned_reports(struct hr_owned *s, const struct hr_now *now)
 	hr_owned_reap(s);
 }
 
-/*
- * Send a link: n, prev_hash and clock are given here and nowhere earlier. The body
- * of an epoch lies in place already and is not copied; a small one is.
- */
-static void append(struct hr_owned *s, struct hr_epoch *epoch, uint8_t *record,
-		   uint16_t kind, struct hr_str body, const struct hr_now *now)
+/* head: all but the owner. The body of an epoch lies in place already and is not
+ * copied; what is small, or sent again, is. */
+static void append_link(struct hr_owned *s, struct hr_epoch *epoch, uint8_t *record,
+			const struct hr_link_head *wanted, const struct hr_now *now)
 {
-	struct hr_link_head head = {
-		.owner = s->id,
-		.n = HR_MUTANT(n_at_close) && epoch != NULL ? epoch->opened_mono_us
-							    : s->chain.n + 1,
-		.prev_hash = s->chain.hash,
-		.clock_us = hr_record_clock_at(s->conf->clock, now->mono_us,
-					       s->chain.clock_us),
-		.body_kind = kind,
-		.body = body,
-	};
+	struct hr_link_head head = *wanted;
 	struct hr_append *a = calloc(1, sizeof(*a));
 	struct hr_err err;
 	int r;
@@ -207,6 +196,7 @@ static void append(struct hr_owned *s, struct hr_epoch *epoch, uint8_t *record,
 			waiting_push_front(s, epoch);
 		return; /* the next step tries again */
 	}
+	head.owner = s->id;
 	a->epoch = epoch;
 	a->owner = s->id;
 	a->n = head.n;
@@ -227,6 +217,23 @@ static void append(struct hr_owned *s, struct hr_epoch *epoch, uint8_t *record,
 	hr_owned_sent(s, r, &err);
 }
 
+/* Send a new link: n, prev_hash and clock are given here and nowhere earlier. */
+static void append(struct hr_owned *s, struct hr_epoch *epoch, uint8_t *record,
+		   uint16_t kind, struct hr_str body, const struct hr_now *now)
+{
+	const struct hr_link_head head = {
+		.n = HR_MUTANT(n_at_close) && epoch != NULL ? epoch->opened_mono_us
+							    : s->chain.n + 1,
+		.prev_hash = s->chain.hash,
+		.clock_us = hr_record_clock_at(s->conf->clock, now->mono_us,
+					       s->chain.clock_us),
+		.body_kind = kind,
+		.body = body,
+	};
+
+	append_link(s, epoch, record, &head, now);
+}
+
 static void send_small(struct hr_owned *s, uint16_t kind, struct hr_str body,
 		       const struct hr_now *now)
 {
@@ -243,6 +250,16 @@ static void send_empty(struct hr_owned *s, const struct hr_now *now)
 	send_small(s, HR_BODY_EPOCH, (struct hr_str){ nothing, 0 }, now);
 }
 
+/* Behind what the log lost and nobody holds: what that was is written down. */
+static void send_loss(struct hr_owned *s, const struct hr_now *now)
+{
+	uint8_t body[24];
+
+	hr_store64(body, s->lost_n);
+	memcpy(body + 8, &s->lost_hash, sizeof(s->lost_hash));
+	send_small(s, HR_BODY_LOSS, (struct hr_str){ body, sizeof(body) }, now);
+}
+
 static void send_config(struct hr_owned *s, const struct hr_now *now)
 {
 	uint8_t body[HR_CHAIN_CONFIG_MAX];
@@ -251,13 +268,43 @@ static void send_config(struct hr_owned *s, const struct hr_now *now)
 	send_small(s, HR_BODY_CONFIG, (struct hr_str){ body, (uint32_t)n }, now);
 }
 
-/* So that an owner is visible: CONFIG on an empty chain, else an empty EPOCH. */
+/* What the log lost first; then, so that an owner is visible: CONFIG on an empty chain,
+ * LOSS where something was given up, else an empty EPOCH. */
 void hr_owned_send_first(struct hr_owned *s, const struct hr_now *now)
 {
-	if (s->chain.n == 0)
+	if (s->chain.n < s->known_n)
+		hr_owned_send_again(s, now);
+	else if (s->chain.n == 0)
 		send_config(s, now);
+	else if (s->accepts_loss)
+		send_loss(s, now);
 	else
 		send_empty(s, now);
+}
+
+/* The same {n, hash} under another owner: only head and crc are written anew. */
+void hr_owned_send_again(struct hr_owned *s, const struct hr_now *now)
+{
+	struct hr_link *link =
+		s->conf->hooks.kept(s->conf->hooks.ctx, s, s->chain.n + 1);
+	uint8_t *record;
+
+	if (link == NULL) {
+		hr_owned_stop(s, "link %llu has left memory while it was needed",
+			      (unsigned long long)s->chain.n + 1);
+		return;
+	}
+	record = malloc(link->record_bytes);
+	if (record != NULL)
+		append_link(s, NULL, record,
+			    &(struct hr_link_head){ .n = link->n,
+						    .prev_hash = link->prev_hash,
+						    .clock_us = link->clock_us,
+						    .body_kind = link->body_kind,
+						    .body = link->body },
+			    now);
+	free(record);
+	hr_link_put(link);
 }
 
 void hr_owned_send_next(struct hr_owned *s, const struct hr_now *now)

@@ -2,6 +2,7 @@
 
 /* Becoming owner, and stepping down. */
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -58,6 +59,8 @@ static void became_owner(struct hr_owned *s, int64_t stamped_ms,
 {
 	HR_CRASH_POINT(fence_accepted);
 	take_clock(s, stamped_ms, now);
+	atomic_store_explicit(&s->view.clock_offset_us, s->conf->clock->offset_us,
+			      memory_order_release);
 	s->fence_no++;
 	hr_owned_flight_back(s);
 	filter_waiting(s);
@@ -92,6 +95,8 @@ void hr_owned_fence(struct hr_owned *s, const struct hr_now *now)
 	if (HR_MUTANT(no_fence) && s->chain.has_owner)
 		s->id = s->chain.owner;
 	f.owner = s->id;
+	f.addresses = (struct hr_str){ (const uint8_t *)s->conf->addresses,
+				       (uint32_t)strlen(s->conf->addresses) };
 	s->ids[s->n_ids++ % HR_OWNER_IDS_KEPT] = s->id;
 	s->fence_times.sent_mono_us = now->mono_us;
 	s->fence_times.sent_wall_us = now->wall_us;
@@ -113,6 +118,8 @@ static void on_foreign_fence(struct hr_owned *s, const struct hr_now *now)
 	bool is_owner = s->phase == HR_PHASE_FIRST || s->phase == HR_PHASE_READY;
 	unsigned long long i = (unsigned long long)s->chain.incarnation;
 
+	if (!s->caught_up)
+		return; /* history */
 	if (is_owner || s->was_owner) {
 		s->is_contested = true;
 		hr_owned_recover(s, now, HR_CONTEST_MS, false,
@@ -127,12 +134,23 @@ static void on_foreign_fence(struct hr_owned *s, const struct hr_now *now)
 	}
 }
 
+static void keep_addresses(struct hr_owned *s, const struct hr_fence *f)
+{
+	uint32_t n =
+		f->addresses.n < HR_ADDRESSES_MAX ? f->addresses.n : HR_ADDRESSES_MAX;
+
+	memcpy(s->addresses, f->addresses.p, n);
+	s->addresses[n] = '\0';
+	s->conf->hooks.said(s->conf->hooks.ctx, s);
+}
+
 void hr_owned_on_fence(struct hr_owned *s, const struct hr_fence *f,
 		       const struct hr_log_message *m, const struct hr_now *now)
 {
 	hr_stat_set(s->cells.incarnation, f->incarnation);
 	atomic_store_explicit(&s->view.incarnation, f->incarnation,
 			      memory_order_relaxed);
+	keep_addresses(s, f);
 	if (s->phase == HR_PHASE_FENCING && hr_id128_equals(&f->owner, &s->id))
 		became_owner(s, m->stamped_ms, now);
 	else if (!hr_owned_is_own_id(s, &f->owner))
@@ -156,7 +174,7 @@ void hr_owned_on_foreign_link(struct hr_owned *s)
 {
 	char text[HR_REASON_BYTES];
 
-	if (!s->was_owner)
+	if (!s->was_owner || !s->caught_up)
 		return; /* history */
 	snprintf(text, sizeof(text),
 		 "another appliance owns this shard since incarnation %llu",
@@ -164,6 +182,22 @@ void hr_owned_on_foreign_link(struct hr_owned *s)
 	hr_owned_say(s, text);
 	hr_owned_log(s, HR_LOG_WARN, "%s", text);
 	hr_owned_leave(s, HR_PHASE_FENCED);
+}
+
+int hr_owned_claim(struct hr_owned *s, struct hr_err *err)
+{
+	if (s->phase == HR_PHASE_STOPPED)
+		return hr_fail(err, -EPERM, "shard %u is stopped: %.300s", s->shard,
+			       s->reason);
+	if (s->phase != HR_PHASE_FENCED)
+		return hr_fail(err, -EALREADY, "shard %u is this appliance's",
+			       s->shard);
+	s->phase = HR_PHASE_WAITING;
+	hr_owned_say(s, "taking the shard over");
+	hr_owned_show(s);
+	s->conf->ops->renew(s->part);
+	s->is_renewing = true;
+	return 0;
 }
 
 void hr_owned_on_clone(struct hr_owned *s, uint64_t n)

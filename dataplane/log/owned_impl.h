@@ -24,6 +24,8 @@ void hr_owned_add(_Atomic uint64_t *cell, uint64_t n);
 uint32_t hr_owned_jitter(const struct hr_owned *s, uint32_t ms);
 /* Twice ms, at most max. */
 uint32_t hr_owned_grow(uint32_t ms, uint32_t max);
+/* May what was accepted be acknowledged? */
+void hr_owned_show_ack(struct hr_owned *s);
 /* Step down: FENCED or STOPPED. */
 void hr_owned_leave(struct hr_owned *s, enum hr_phase phase);
 /* Whatever was under way has an unknown outcome: close the writer, and fence anew with
@@ -49,6 +51,8 @@ void hr_owned_reap(struct hr_owned *s);
 void hr_owned_reports(struct hr_owned *s, const struct hr_now *now);
 /* The owner's first link, so that it is visible. */
 void hr_owned_send_first(struct hr_owned *s, const struct hr_now *now);
+/* The next link that the log lost and memory holds. */
+void hr_owned_send_again(struct hr_owned *s, const struct hr_now *now);
 /* The next epoch, or an empty link where one is due. */
 void hr_owned_send_next(struct hr_owned *s, const struct hr_now *now);
 /* The link in flight is in the chain. */
@@ -78,5 +82,29 @@ void hr_owned_told(struct hr_owned *s, enum hr_told kind);
 /* These bytes as if the log had brought them. */
 void hr_owned_read_bytes(struct hr_owned *s, const uint8_t *bytes, uint32_t n,
 			 const struct hr_now *now);
+
+/* Forget what was asked, and take a reference to the newest accepted link. */
+void hr_owned_last(struct hr_owned *s, struct hr_link *link);
+
+/* ---- owned_verify.c -------------------------------------------------------------- */
+
+/* Trouble: nothing is acknowledged until the last accepted link was read again. */
+void hr_owned_doubt(struct hr_owned *s);
+void hr_owned_verify(struct hr_owned *s, const struct hr_now *now);
+/* Ask for it, and take the answer: HR_LOG_RECORD with is_same, HR_LOG_GONE, ... */
+void hr_owned_ask(struct hr_owned *s, struct hr_link *link, const struct hr_now *now);
+enum hr_log_read hr_owned_answer(struct hr_owned *s, bool *is_same);
+
+/* ---- owned_cut.c ------------------------------------------------------------------ */
+
+/* What the log holds is not what was accepted. */
+void hr_owned_cut(struct hr_owned *s, const struct hr_now *now, const char *why);
+void hr_owned_step_cut(struct hr_owned *s, const struct hr_now *now);
+/* The end of a log that was cut is reached: can it be mended? Returns false when it
+ * stopped by name. */
+bool hr_owned_may_mend(struct hr_owned *s);
+/* An accepted link that was handed out before: returns false, and has stopped, when it
+ * is another one. */
+bool hr_owned_is_known(struct hr_owned *s);
 
 #endif

@@ -26,7 +26,20 @@ void hr_owned_told(struct hr_owned *s, enum hr_told kind)
 	}
 	told->incarnation = s->chain.incarnation;
 	told->fence_no = s->fence_no;
-	s->conf->hooks.hand_out(s->conf->hooks.ctx, s, told);
+	hr_owned_hand_out(s, told);
+}
+
+void hr_owned_last(struct hr_owned *s, struct hr_link *link)
+{
+	if (s->last != NULL)
+		hr_link_put(s->last);
+	s->last = link;
+	if (link != NULL)
+		hr_link_get(link);
+	else if (s->asked != NULL)
+		hr_link_put(s->asked);
+	if (link == NULL)
+		s->asked = NULL;
 }
 
 /* The link for worker and views, with the memory that fold will write to. Takes over
@@ -56,7 +69,25 @@ static bool hand_out(struct hr_owned *s, const struct hr_log_message *m,
 	link->out = hr_out_init(memory, link);
 	assert((void *)link->out == memory); /* hr_link_put() frees it */
 	link->held_bytes += bytes;
-	s->conf->hooks.hand_out(s->conf->hooks.ctx, s, link);
+	hr_owned_last(s, link);
+	s->known_n = link->n;
+	s->known_hash = link->hash;
+	hr_owned_hand_out(s, link);
+	return true;
+}
+
+/* A link that was handed out before the log was cut: it only has to be asked for again
+ * where it lies now. Takes over the message if it returns true. */
+static bool keep_again(struct hr_owned *s, const struct hr_log_message *m,
+		       const struct hr_record *record, const struct hr_now *now)
+{
+	struct hr_link *link;
+
+	if (!hr_owned_is_known(s) ||
+	    hr_link_new(&link, m, record, &s->chain, now->mono_us, NULL) < 0)
+		return false;
+	hr_owned_last(s, link);
+	hr_link_put(link);
 	return true;
 }
 
@@ -85,6 +116,8 @@ static void became_ready(struct hr_owned *s)
 		     (unsigned long long)s->chain.incarnation);
 	s->phase = HR_PHASE_READY;
 	s->was_ready = true;
+	s->accepts_loss = false;
+	s->lost_n = 0;
 	hr_owned_say(s, "");
 	hr_owned_show(s);
 }
@@ -125,24 +158,6 @@ static bool is_in_flight(const struct hr_owned *s, const struct hr_link_head *li
 	       hr_id128_equals(&s->flight->owner, &link->owner);
 }
 
-/* A snapshot knew of a link that its log did not have when this began. It is here, or
- * another is, or somebody permitted to go on without it. */
-static void look_for_lost(struct hr_owned *s, const struct hr_link_head *link)
-{
-	if (s->start.lost_n == 0)
-		return;
-	if (link->body_kind == HR_BODY_LOSS && link->body.n >= 8 &&
-	    hr_load64(link->body.p) >= s->start.lost_n) {
-		s->start.lost_n = 0;
-		return;
-	}
-	if (s->chain.n != s->start.lost_n)
-		return;
-	s->is_cut = !hr_id128_equals(&s->chain.hash, &s->start.lost_hash);
-	if (!s->is_cut)
-		s->start.lost_n = 0;
-}
-
 /* An accepted link, whoever sent it. Returns true when the message was taken. */
 static bool on_link(struct hr_owned *s, const struct hr_log_message *m,
 		    const struct hr_record *record, const struct hr_now *now)
@@ -154,11 +169,12 @@ static bool on_link(struct hr_owned *s, const struct hr_log_message *m,
 	hr_stat_set(s->cells.log_link, s->chain.n);
 	if (link->body_kind == HR_BODY_CONFIG && !keep_config(s, link->body))
 		return false;
-	look_for_lost(s, link);
 	if (is_in_flight(s, link)) {
 		hr_owned_flight_accepted(s, now);
-		if (s->phase == HR_PHASE_FIRST)
+		if (s->phase == HR_PHASE_FIRST && s->chain.n > s->known_n)
 			became_ready(s);
+	} else if (s->chain.n <= s->known_n) {
+		; /* read again */
 	} else if (s->n_ids > 0 && hr_id128_equals(&s->id, &link->owner)) {
 		hr_owned_on_clone(s, link->n);
 	} else if (!hr_owned_is_own_id(s, &link->owner)) {
@@ -166,7 +182,8 @@ static bool on_link(struct hr_owned *s, const struct hr_log_message *m,
 	}
 	/* The floors go up when the worker folds it; it may look at this first. */
 	atomic_store_explicit(&s->view.accepted_n, s->chain.n, memory_order_release);
-	return hand_out(s, m, record, now);
+	return s->chain.n <= s->known_n ? keep_again(s, m, record, now)
+					: hand_out(s, m, record, now);
 }
 
 /* Our own bytes need no second hash. */
@@ -197,12 +214,35 @@ static void on_unknown(struct hr_owned *s, const struct hr_log_message *m,
 			(long long)m->offset, record->version, record->type_no);
 }
 
+/* The record that the start names: it must be that link. */
+static bool begin(struct hr_owned *s, const struct hr_log_message *m,
+		  const struct hr_now *now)
+{
+	struct hr_record record;
+	struct hr_link *link;
+	struct hr_err err;
+
+	if (hr_log_start_check(s->start, m->offset, m->bytes, m->n_bytes, &err) < 0) {
+		hr_owned_stop(s, "%s", err.text);
+		return false;
+	}
+	s->has_begun = true;
+	if (hr_record_decode(&record, m->bytes, m->n_bytes, NULL) < 0 ||
+	    hr_link_new(&link, m, &record, &s->start->chain, now->mono_us, NULL) < 0)
+		return false;
+	hr_owned_last(s, link);
+	hr_link_put(link);
+	return true;
+}
+
 /* Returns true when the message was taken. */
 static bool on_record(struct hr_owned *s, const struct hr_log_message *m,
 		      const struct hr_now *now)
 {
 	struct hr_record record;
 
+	if (s->start != NULL && !s->has_begun)
+		return begin(s, m, now);
 	if (hr_record_decode(&record, m->bytes, m->n_bytes, NULL) < 0)
 		return false;
 	switch (offer(s, m, &record)) {
@@ -251,21 +291,13 @@ void hr_owned_read_bytes(struct hr_owned *s, const uint8_t *bytes, uint32_t n,
 
 static void on_end(struct hr_owned *s)
 {
-	if (s->caught_up)
+	if (s->caught_up || s->phase == HR_PHASE_CUT)
+		return;
+	if (!hr_owned_may_mend(s))
 		return;
 	s->caught_up = true;
 	/* A fresh chain behind somebody else's records is how a lost headrace.meta
 	 * would show: nobody would miss the old data until it is too late. */
-	if (s->start.lost_n > 0)
-		hr_owned_stop(
-			s,
-			"link %llu was accepted once, as a snapshot says, and the "
-			"log %s: it was cut; bring it back, or `headracectl log "
-			"accept-loss %u` goes on without what is gone",
-			(unsigned long long)s->start.lost_n,
-			s->is_cut ? "holds another link in its place"
-				  : "ends before it",
-			s->shard);
 	if (s->chain.n == 0 && s->saw_foreign)
 		hr_owned_stop(s,
 			      "%s holds records of another data set and none of this "
@@ -297,34 +329,6 @@ static void on_trouble(struct hr_owned *s, const struct hr_err *err,
 	s->backoff_ms = hr_owned_grow(s->backoff_ms, HR_BACKOFF_MAX_MS);
 }
 
-/* The first record behind a snapshot must be its own link. (Offered to the chain, which
- * has it already, it is then refused like any duplicate.) */
-static void begin(struct hr_owned *s, const struct hr_log_message *m)
-{
-	struct hr_err err;
-
-	if (hr_log_start_check(&s->start, m->offset, m->bytes, m->n_bytes, &err) < 0)
-		hr_owned_stop(s,
-			      "%s: it is another log than the snapshot was made from",
-			      err.text);
-	s->start.chain.n = 0;
-}
-
-static void on_gone(struct hr_owned *s, const struct hr_err *err)
-{
-	if (s->chain.n > 0)
-		hr_owned_stop(s, "behind link %llu: %s", (unsigned long long)s->chain.n,
-			      err->text);
-	else
-		hr_owned_stop(
-			s,
-			"the log does not begin with link 1 any more, and there is "
-			"no snapshot to go on from: bring headrace.snapshots "
-			"back, or begin another data set with another "
-			"kafka.topic_prefix (%.120s)",
-			err->text);
-}
-
 /* Returns false when there is nothing more. */
 static bool read_one(struct hr_owned *s, const struct hr_now *now)
 {
@@ -334,8 +338,6 @@ static bool read_one(struct hr_owned *s, const struct hr_now *now)
 	switch (s->conf->ops->read(s->part, &m, &err)) {
 	case HR_LOG_RECORD:
 		s->next_offset = m.offset + 1;
-		if (s->start.chain.n > 0)
-			begin(s, &m);
 		if (!on_record(s, &m, now))
 			m.free(&m);
 		break;
@@ -343,7 +345,7 @@ static bool read_one(struct hr_owned *s, const struct hr_now *now)
 		on_end(s);
 		break;
 	case HR_LOG_GONE:
-		on_gone(s, &err);
+		hr_owned_cut(s, now, err.text);
 		break;
 	case HR_LOG_DAMAGED:
 		hr_owned_stop(s, "behind link %llu: %s", (unsigned long long)s->chain.n,
@@ -363,8 +365,8 @@ unsigned int hr_owned_read(struct hr_owned *s, const struct hr_now *now)
 {
 	unsigned int n = 0;
 
-	while (n < READ_AT_ONCE && s->phase != HR_PHASE_FENCED &&
-	       s->phase != HR_PHASE_STOPPED &&
+	while (n < READ_AT_ONCE && s->phase != HR_PHASE_CUT &&
+	       s->phase != HR_PHASE_FENCED && s->phase != HR_PHASE_STOPPED &&
 	       s->conf->hooks.has_room(s->conf->hooks.ctx, s) && read_one(s, now))
 		n++;
 	return n;

@@ -18,6 +18,7 @@
 #include "common/clock.h"
 #include "common/config.h"
 #include "common/log.h"
+#include "dataplane/fold/fold.h"
 #include "dataplane/log/owner_impl.h"
 #include "dataplane/view/feed.h"
 
@@ -84,6 +85,7 @@ static void said(void *ctx, const struct hr_owned *s)
 
 	pthread_mutex_lock(&words->lock);
 	memcpy(words->reason, s->reason, sizeof(words->reason));
+	memcpy(words->addresses, s->addresses, sizeof(words->addresses));
 	pthread_mutex_unlock(&words->lock);
 }
 
@@ -115,6 +117,47 @@ static void hand_out(void *ctx, struct hr_owned *s, struct hr_link *link)
 	r = rte_ring_enqueue(o->conf.accepted[worker], link);
 	assert(r == 0); /* it cannot be full: see window_of() */
 	(void)r;
+}
+
+static struct hr_link *kept(void *ctx, const struct hr_owned *s, uint64_t n)
+{
+	struct hr_owner *o = ctx;
+	struct hr_link *link;
+
+	return hr_feed_get(o->conf.feed, s->shard, n, &link) == 1 ? link : NULL;
+}
+
+static uint64_t first_kept(void *ctx, const struct hr_owned *s)
+{
+	struct hr_owner *o = ctx;
+
+	return hr_feed_first(o->conf.feed, s->shard);
+}
+
+/* The fold that came back in its place. */
+static void release_fold(struct hr_link *told)
+{
+	if (told->fold != NULL)
+		hr_fold_free(told->fold);
+}
+
+static bool forget(void *ctx, struct hr_owned *s)
+{
+	struct hr_owner *o = ctx;
+	struct hr_link *told = hr_told_new(HR_TOLD_STATE, s->shard);
+
+	if (told == NULL)
+		return false;
+	told->release = release_fold;
+	if (hr_fold_new(&told->fold, &o->set, s->shard, o->conf.config->stream_max) <
+	    0) {
+		told->fold = NULL;
+		hr_link_put(told);
+		return false;
+	}
+	hr_feed_restart(o->conf.feed, s->shard, 0);
+	hr_owned_hand_out(s, told);
+	return true;
 }
 
 static void cloned(void *ctx, const char *text)
@@ -189,6 +232,37 @@ static bool is_drained(const struct hr_owner *o)
 	return !is_any_out(o);
 }
 
+/* ---- what other threads ask ------------------------------------------------------ */
+
+static int obey(struct hr_owner *o, enum hr_owner_command command, struct hr_owned *s,
+		struct hr_err *err)
+{
+	switch (command) {
+	case HR_OWNER_TAKE:
+		return hr_owned_claim(s, err);
+	case HR_OWNER_ACCEPT_LOSS:
+		return hr_owned_accept_loss(s, err);
+	default:
+		(void)o;
+		return 0;
+	}
+}
+
+static void obey_asked(struct hr_owner *o)
+{
+	struct hr_owner_ask *ask = &o->ask;
+
+	pthread_mutex_lock(&ask->lock);
+	if (ask->command != HR_OWNER_NOTHING) {
+		ask->err.text[0] = '\0';
+		ask->result = obey(o, ask->command, &o->shards[ask->shard], &ask->err);
+		ask->command = HR_OWNER_NOTHING;
+		ask->n_done++;
+		pthread_cond_broadcast(&ask->news);
+	}
+	pthread_mutex_unlock(&ask->lock);
+}
+
 static void slow_work(struct hr_owner *o, uint64_t now_us)
 {
 	uint64_t reading, appending;
@@ -197,6 +271,7 @@ static void slow_work(struct hr_owner *o, uint64_t now_us)
 		return;
 	o->next_slow_us = now_us + SLOW_US;
 	o->must_poll = true;
+	obey_asked(o);
 	o->common.ops->errors(o->log, &reading, &appending);
 	hr_stat_set(o->consumer_errors, reading);
 	hr_stat_set(o->producer_errors, appending);
@@ -221,6 +296,54 @@ static unsigned int read_shards(struct hr_owner *o, bool stops)
 			busy += hr_owned_read(s, &now);
 	}
 	return busy;
+}
+
+/* ---- asking ------------------------------------------------------------------ */
+
+static void end_asking(struct hr_owner *o)
+{
+	pthread_mutex_lock(&o->ask.lock);
+	o->ask.is_over = true;
+	pthread_cond_broadcast(&o->ask.news);
+	pthread_mutex_unlock(&o->ask.lock);
+}
+
+/* One command at a time; the committer never waits long for anything. */
+static int ask(struct hr_owner *o, enum hr_owner_command command, uint16_t shard,
+	       struct hr_err *err)
+{
+	struct hr_owner_ask *ask = &o->ask;
+	uint64_t mine;
+	int r;
+
+	if (shard >= o->n_shards)
+		return hr_fail(err, -EINVAL, "shard %u: the data set has %u, from 0 on",
+			       shard, o->n_shards);
+	pthread_mutex_lock(&ask->lock);
+	while (ask->command != HR_OWNER_NOTHING && !ask->is_over)
+		pthread_cond_wait(&ask->news, &ask->lock);
+	ask->command = command;
+	ask->shard = shard;
+	mine = ask->n_done + 1;
+	wake(o);
+	while (ask->n_done < mine && !ask->is_over)
+		pthread_cond_wait(&ask->news, &ask->lock);
+	r = ask->n_done < mine ? hr_fail(err, -ESHUTDOWN, "the owner has ended")
+			       : ask->result;
+	if (r < 0 && err != NULL && ask->n_done >= mine)
+		*err = ask->err;
+	pthread_mutex_unlock(&ask->lock);
+	return r;
+}
+
+int hr_owner_take(struct hr_owner *o, uint16_t shard, struct hr_err *err)
+{
+	return ask(o, HR_OWNER_TAKE, shard, err);
+}
+
+int hr_owner_accept_loss(struct hr_owner *o, uint16_t shard, struct hr_err *err)
+{
+	return ask(o, HR_OWNER_ACCEPT_LOSS, shard, err);
 }
 
 /* One look at everything; returns how much there was to do. */
@@ -294,6 +417,7 @@ static void *run(void *arg)
 			break;
 		wait_for_work(o, now_us);
 	}
+	end_asking(o);
 	o->tentative_items = end(o);
 	return NULL;
 }
@@ -410,6 +534,8 @@ void hr_owner_free(struct hr_owner *o)
 		o->common.ops->close(o->log);
 	if (o->wake_fd >= 0)
 		close(o->wake_fd);
+	pthread_cond_destroy(&o->ask.news);
+	pthread_mutex_destroy(&o->ask.lock);
 	free(o);
 }
 
@@ -440,6 +566,7 @@ static void common_init(struct hr_owner *o)
 	o->common.set = &o->set;
 	o->common.clock = &o->clock;
 	o->common.max_waiting = most_waiting(&o->conf);
+	o->common.addresses = "";
 	chain_config_from(&o->common.file, o->conf.config);
 	o->common.hooks = (struct hr_owned_hooks){
 		.ctx = o,
@@ -449,6 +576,9 @@ static void common_init(struct hr_owner *o)
 		.put_epoch = put_epoch,
 		.has_room = has_room,
 		.hand_out = hand_out,
+		.kept = kept,
+		.first_kept = first_kept,
+		.forget = forget,
 		.cloned = cloned,
 	};
 }
@@ -468,9 +598,8 @@ static int shards_init(struct hr_owner *o, struct hr_err *err)
 	add_rows(o, &cells);
 	for (uint32_t i = 0; i < o->set.n_shards && r == 0; i++) {
 		add_rows_of_shard(o, &cells, i);
-		r = hr_owned_init(&o->shards[i], &o->common, (uint16_t)i, &cells, err);
-		if (r == 0 && o->conf.starts[i] != NULL)
-			hr_owned_begin(&o->shards[i], o->conf.starts[i]);
+		r = hr_owned_init(&o->shards[i], &o->common, (uint16_t)i,
+				  o->conf.starts[i], &cells, err);
 		o->n_shards++;
 	}
 	return r;
@@ -487,6 +616,8 @@ int hr_owner_start(struct hr_owner **out, const struct hr_owner_conf *conf,
 	o = calloc(1, sizeof(*o));
 	if (o == NULL)
 		return hr_fail(err, -ENOMEM, "no memory for the log's owner");
+	pthread_mutex_init(&o->ask.lock, NULL);
+	pthread_cond_init(&o->ask.news, NULL);
 	o->conf = *conf;
 	o->set = *conf->set;
 	for (uint32_t w = 0; w < conf->n_workers; w++)
@@ -522,6 +653,16 @@ void hr_owner_reason(const struct hr_owner *o, uint16_t shard, char *out, size_t
 
 	pthread_mutex_lock(&words->lock);
 	snprintf(out, max, "%s", words->reason);
+	pthread_mutex_unlock(&words->lock);
+}
+
+void hr_owner_addresses(const struct hr_owner *o, uint16_t shard,
+			char out[HR_ADDRESSES_MAX + 1])
+{
+	struct hr_owner_words *words = &o->words[shard];
+
+	pthread_mutex_lock(&words->lock);
+	memcpy(out, words->addresses, sizeof(words->addresses));
 	pthread_mutex_unlock(&words->lock);
 }
 

@@ -69,7 +69,16 @@ struct hr_shard_view {
 	 * them to headrace_datagrams_dropped_total itself (worker="log"). */
 	_Atomic uint64_t items_accepted;
 	_Atomic uint64_t items_dropped;
+	/* Record time is CLOCK_MONOTONIC in us plus this; INT64_MIN until it is taken. */
+	_Atomic int64_t clock_offset_us;
+	/* What was accepted may be acknowledged: false while this shard is no owner, and
+	 * from any trouble with the log until its last accepted link was read again with
+	 * the same bytes. */
+	atomic_bool may_ack;
+	/* It takes epochs, and yet somebody has to do something: hr_owner_reason(). */
+	atomic_bool complains;
 };
+_Static_assert(sizeof(struct hr_shard_view) == 64, "one cache line");
 
 struct hr_owner_conf {
 	const struct hr_config *config;
@@ -104,6 +113,21 @@ const struct hr_shard_view *hr_owner_shard(const struct hr_owner *owner,
 /* Why a shard is STOPPED or not yet ready; a sentence, "" when all is well. */
 void hr_owner_reason(const struct hr_owner *owner, uint16_t shard, char *out,
 		     size_t max);
+
+/* The owner's listeners as the newest FENCE says, a text of at most 128 bytes. Any
+ * thread, not often: it takes a lock. */
+void hr_owner_addresses(const struct hr_owner *owner, uint16_t shard,
+			char out[HR_ADDRESSES_MAX + 1]);
+
+/*
+ * An operator's word, by the control socket; any thread. Returns 0 when it is being
+ * done (what comes of it is in state and reason), or a negated errno with err:
+ *
+ * take         own this shard, whoever has it now; -EALREADY: it is ours
+ * accept_loss  go on behind what the log lost; -EINVAL: it lost nothing
+ */
+int hr_owner_take(struct hr_owner *owner, uint16_t shard, struct hr_err *err);
+int hr_owner_accept_loss(struct hr_owner *owner, uint16_t shard, struct hr_err *err);
 
 /*
  * Stop: the workers have closed their last epochs and go on folding. Waits up to

@@ -16,6 +16,25 @@
 struct hr_owner_words {
 	pthread_mutex_t lock;
 	char reason[HR_REASON_BYTES];
+	char addresses[HR_ADDRESSES_MAX + 1];
+};
+
+/* A command of another thread, which waits until the committer has done it. */
+enum hr_owner_command {
+	HR_OWNER_NOTHING,
+	HR_OWNER_TAKE,
+	HR_OWNER_ACCEPT_LOSS,
+};
+
+struct hr_owner_ask {
+	pthread_mutex_t lock;
+	pthread_cond_t news;
+	enum hr_owner_command command; /* not done yet */
+	uint16_t shard;
+	uint64_t n_done;
+	int result;
+	struct hr_err err;
+	bool is_over; /* the committer has ended */
 };
 
 struct hr_owner {
@@ -24,6 +43,7 @@ struct hr_owner {
 	struct hr_owned_conf common;
 	struct hr_owned *shards;
 	struct hr_owner_words *words; /* by shard */
+	struct hr_owner_ask ask;
 	uint32_t n_shards;
 
 	struct hr_log *log;

@@ -195,6 +195,51 @@ int hr_feed_get(struct hr_feed *f, uint16_t shard, uint64_t n, struct hr_link **
 	return r;
 }
 
+uint64_t hr_feed_first(struct hr_feed *f, uint16_t shard)
+{
+	const struct shard *s = &f->shards[shard];
+	uint64_t n;
+
+	assert(shard < f->n_shards);
+	pthread_mutex_lock(&f->lock);
+	n = s->first < s->end ? s->first : 0;
+	pthread_mutex_unlock(&f->lock);
+	return n;
+}
+
+/* Under the lock: the shard's places in the order of all. */
+static void forget_order(struct hr_feed *f, uint16_t shard)
+{
+	uint64_t to = f->order_first;
+
+	for (uint64_t i = f->order_first; i < f->order_end; i++) {
+		uint16_t of = f->order[i & (f->order_slots - 1)];
+
+		if (of != shard)
+			f->order[to++ & (f->order_slots - 1)] = of;
+	}
+	f->order_end = to;
+}
+
+void hr_feed_restart(struct hr_feed *f, uint16_t shard, uint64_t n)
+{
+	struct shard *s = &f->shards[shard];
+
+	assert(shard < f->n_shards);
+	pthread_mutex_lock(&f->lock);
+	forget_order(f, shard);
+	for (; s->first < s->end; s->first++) {
+		struct hr_link *link = s->links[s->first & (s->slots - 1)];
+
+		f->held_bytes -= link->held_bytes;
+		hr_link_put(link);
+	}
+	s->first = s->end = n + 1;
+	f->n_news++;
+	pthread_cond_broadcast(&f->news);
+	pthread_mutex_unlock(&f->lock);
+}
+
 uint64_t hr_feed_last(struct hr_feed *f, uint16_t shard)
 {
 	uint64_t n;

@@ -37,6 +37,12 @@ void hr_feed_put(struct hr_feed *feed, struct hr_link *link);
  */
 int hr_feed_get(struct hr_feed *feed, uint16_t shard, uint64_t n, struct hr_link **out);
 
+/* The least n of a shard that is in memory; 0: none is. */
+uint64_t hr_feed_first(struct hr_feed *feed, uint16_t shard);
+/* Committer. What was put of this shard never was: the log lost it, and its chain is
+ * read anew. The next link is n + 1. */
+void hr_feed_restart(struct hr_feed *feed, uint16_t shard, uint64_t n);
+
 /* The newest n of a shard, 0 for none. */
 uint64_t hr_feed_last(struct hr_feed *feed, uint16_t shard);
 

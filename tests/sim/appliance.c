@@ -51,6 +51,7 @@ struct sim_appliance {
 	struct sim_stores stores;
 	struct sim_env env;
 	uint32_t index;
+	char address[16];
 	uint64_t life; /* of this start: events of an older one do nothing */
 	bool is_up, is_stepping_soon, is_redis_soon;
 	uint64_t paused_until_us;
@@ -212,6 +213,40 @@ static void hook_hand_out(void *ctx, struct hr_owned *s, struct hr_link *link)
 	shard->told[shard->n_told++] = link;
 }
 
+static struct hr_link *hook_kept(void *ctx, const struct hr_owned *s, uint64_t n)
+{
+	struct sim_appliance *a = ctx;
+	struct hr_link *link;
+
+	return hr_feed_get(a->feed, s->shard, n, &link) == 1 ? link : NULL;
+}
+
+static uint64_t hook_first_kept(void *ctx, const struct hr_owned *s)
+{
+	struct sim_appliance *a = ctx;
+
+	return hr_feed_first(a->feed, s->shard);
+}
+
+static void state_release(struct hr_link *told)
+{
+	hr_fold_free(told->fold);
+}
+
+static bool hook_forget(void *ctx, struct hr_owned *s)
+{
+	struct sim_appliance *a = ctx;
+	struct hr_link *told = hr_told_new(HR_TOLD_STATE, s->shard);
+
+	if (told == NULL || hr_fold_new(&told->fold, a->stores.set, s->shard,
+					a->stores.config->stream_max) < 0)
+		abort();
+	told->release = state_release;
+	hr_feed_restart(a->feed, s->shard, 0);
+	hr_owned_hand_out(s, told);
+	return true;
+}
+
 static void hook_cloned(void *ctx, const char *text)
 {
 	struct sim_appliance *a = ctx;
@@ -245,6 +280,16 @@ static void done(struct sim_appliance *a, struct shard *s, struct hr_link *link)
 		hr_link_put(link);
 }
 
+/* The old one goes back in its place. */
+static void swap(struct shard *s, struct hr_link *told)
+{
+	struct hr_fold *old = s->fold;
+
+	s->fold = told->fold;
+	told->fold = old;
+	(void)hr_streams_set_fold(s->streams, s->fold);
+}
+
 static void on_told(struct sim_appliance *a, struct shard *s, struct hr_link *link)
 {
 	switch (link->kind) {
@@ -252,6 +297,9 @@ static void on_told(struct sim_appliance *a, struct shard *s, struct hr_link *li
 		s->incarnation = link->incarnation;
 		(void)hr_streams_fence(s->streams, link->incarnation);
 		(void)hr_intake_fence(&s->intake, link->fence_no);
+		break;
+	case HR_TOLD_STATE:
+		swap(s, link);
 		break;
 	case HR_TOLD_LOST:
 		(void)hr_streams_fence(s->streams, link->incarnation);
@@ -264,21 +312,26 @@ static void on_told(struct sim_appliance *a, struct shard *s, struct hr_link *li
 
 /* ---- streams: what senders are told ---- */
 
-static struct hr_streams_now streams_now(const struct sim_appliance *a,
-					 const struct shard *s)
+static struct hr_streams_now streams_now(const struct shard *s)
 {
 	const struct hr_shard_view *v = &s->owned.view;
+	const int64_t offset_us = atomic_load(&v->clock_offset_us);
+	const uint64_t last_us = hr_fold_clock(s->fold);
 	struct hr_streams_now now = {
 		.mono_us = hr_mono_us(),
 		.wall_us = hr_wall_us(),
 		.state = (enum hr_shard_state)atomic_load(&v->state),
-		.may_ack = s->owned.phase == HR_PHASE_READY,
+		.may_ack = atomic_load(&v->may_ack),
 		.incarnation = atomic_load(&v->incarnation),
 	};
 
-	if (a->clock.is_set)
-		now.clock_us = hr_record_clock_at(&a->clock, now.mono_us,
-						  hr_fold_clock(s->fold));
+	now.addresses = (struct hr_str){ (const uint8_t *)s->owned.addresses,
+					 (uint32_t)strlen(s->owned.addresses) };
+	if (offset_us == INT64_MIN)
+		return now;
+	now.clock_us = (uint64_t)((int64_t)now.mono_us + offset_us);
+	if (now.clock_us < last_us)
+		now.clock_us = last_us;
 	return now;
 }
 
@@ -304,7 +357,7 @@ static void reply_send(struct sim_appliance *a, const struct hr_reply *reply)
 
 static void acks_send(struct sim_appliance *a, struct shard *s)
 {
-	const struct hr_streams_now now = streams_now(a, s);
+	const struct hr_streams_now now = streams_now(s);
 	struct hr_reply replies[ANSWERS_AT_ONCE];
 	uint32_t n = hr_streams_due(s->streams, &now, replies, ANSWERS_AT_ONCE);
 
@@ -315,7 +368,7 @@ static void acks_send(struct sim_appliance *a, struct shard *s)
 static void challenge(struct sim_appliance *a, const struct hr_question *q,
 		      const struct shard *s)
 {
-	const struct hr_streams_now now = streams_now(a, s);
+	const struct hr_streams_now now = streams_now(s);
 	struct hr_reply reply = {
 		.answer = {
 			.kind = HR_KIND_CHALLENGE,
@@ -369,7 +422,7 @@ static void take_datagram(struct sim_appliance *a, uint32_t sender,
 		return;
 	}
 	s = &a->shards[q.wire.shard];
-	now = streams_now(a, s);
+	now = streams_now(s);
 	q.token = hr_token_make(&a->tokens, &q.from);
 	verdict = hr_streams_take(s->streams, &q, &now, &reply);
 	sim_trace(a->stores.sim,
@@ -492,7 +545,7 @@ static void shard_start(struct sim_appliance *a, uint16_t i)
 	for (hr_cell **c = (hr_cell **)&cells; c < (hr_cell **)(&cells + 1); c++)
 		*c = a->cells;
 	if (hr_fold_new(&s->fold, a->stores.set, i, a->stores.config->stream_max) < 0 ||
-	    hr_owned_init(&s->owned, &a->conf, i, &cells, &err) < 0)
+	    hr_owned_init(&s->owned, &a->conf, i, NULL, &cells, &err) < 0)
 		abort();
 	s->intake = (struct hr_intake){
 		.pool = a->pool,
@@ -598,9 +651,11 @@ void sim_appliance_start(struct sim_appliance *a)
 		.log = a->log,
 		.set = a->stores.set,
 		.clock = &a->clock,
+		.addresses = a->address,
 		.max_waiting = EPOCHS_A_SHARD,
 		.hooks = { a, hook_random, hook_tell, hook_said, hook_put_epoch,
-			   hook_has_room, hook_hand_out, hook_cloned },
+			   hook_has_room, hook_hand_out, hook_kept, hook_first_kept,
+			   hook_forget, hook_cloned },
 	};
 	chain_config(a);
 	for (uint16_t i = 0; i < n; i++)
@@ -719,6 +774,7 @@ struct sim_appliance *sim_appliance_new(const struct sim_stores *stores, uint32_
 		abort();
 	a->stores = *stores;
 	a->index = index;
+	(void)snprintf(a->address, sizeof(a->address), "a%u:7400", index);
 	a->env = (struct sim_env){ .sim = stores->sim,
 				   .store_arg = a,
 				   .enter = on_enter };

@@ -66,6 +66,51 @@ void hr_feed_put(struct hr_feed *feed, struct hr_link *link)
 	pthread_mutex_unlock(&feed->lock);
 }
 
+int hr_feed_get(struct hr_feed *feed, uint16_t shard, uint64_t n, struct hr_link **out)
+{
+	struct feed_shard *s = &feed->shards[shard];
+	int r = 0;
+
+	pthread_mutex_lock(&feed->lock);
+	if (n <= s->n) {
+		*out = s->links[n - 1];
+		hr_link_get(*out);
+		r = 1;
+	}
+	pthread_mutex_unlock(&feed->lock);
+	return r;
+}
+
+uint64_t hr_feed_first(struct hr_feed *feed, uint16_t shard)
+{
+	return feed->shards[shard].n > 0;
+}
+
+void hr_feed_restart(struct hr_feed *feed, uint16_t shard, uint64_t n)
+{
+	(void)feed;
+	(void)shard;
+	(void)n;
+	CU_FAIL_FATAL("nothing is lost in these tests");
+}
+
+/* ---- fold: none ---- */
+
+int hr_fold_new(struct hr_fold **out, const struct hr_data_set *set, uint16_t shard,
+		uint32_t max_streams)
+{
+	(void)out;
+	(void)set;
+	(void)shard;
+	(void)max_streams;
+	return -1;
+}
+
+void hr_fold_free(struct hr_fold *fold)
+{
+	(void)fold;
+}
+
 uint64_t app_feed_last(struct app *app, uint16_t shard)
 {
 	uint64_t n;

@@ -62,8 +62,8 @@ static void hand_out(void *ctx, struct hr_owned *s, struct hr_link *link)
 {
 	struct box *b = ctx;
 
-	(void)s;
 	b->n_told[link->kind]++;
+	hr_owned_back(s, link);
 	if (link->kind != HR_TOLD_LINK) {
 		b->told_incarnation = link->incarnation;
 		b->told_fence_no = link->fence_no;
@@ -75,6 +75,39 @@ static void hand_out(void *ctx, struct hr_owned *s, struct hr_link *link)
 		assert(hr_id128_equals(&link->prev_hash,
 				       &b->links[b->n_links - 1]->hash));
 	b->links[b->n_links++] = link;
+}
+
+static struct hr_link *kept(void *ctx, const struct hr_owned *s, uint64_t n)
+{
+	struct box *b = ctx;
+
+	(void)s;
+	if (n < b->forgets || n == 0 || n > b->n_links)
+		return NULL;
+	hr_link_get(b->links[n - 1]);
+	return b->links[n - 1];
+}
+
+static uint64_t first_kept(void *ctx, const struct hr_owned *s)
+{
+	struct box *b = ctx;
+
+	(void)s;
+	if (b->n_links == 0)
+		return 0;
+	return b->forgets > 0 ? b->forgets : 1;
+}
+
+static bool forget(void *ctx, struct hr_owned *s)
+{
+	struct box *b = ctx;
+	struct hr_link *told = hr_told_new(HR_TOLD_STATE, 0);
+
+	while (b->n_links > 0)
+		hr_link_put(b->links[--b->n_links]);
+	b->forgets = 0;
+	hr_owned_hand_out(s, told);
+	return true;
 }
 
 static void cloned(void *ctx, const char *text)
@@ -105,7 +138,18 @@ struct box *box_start(struct world *w, uint64_t seed)
 		.file = { .fold_version = HR_FOLD_VERSION },
 		.clock = &b->clock,
 		.max_waiting = BOX_EPOCHS,
-		.hooks = { b, draw, tell, said, put_epoch, has_room, hand_out, cloned },
+		.addresses = "192.0.2.1:7400",
+		.hooks = { .ctx = b,
+			   .random = draw,
+			   .tell = tell,
+			   .said = said,
+			   .put_epoch = put_epoch,
+			   .has_room = has_room,
+			   .hand_out = hand_out,
+			   .kept = kept,
+			   .first_kept = first_kept,
+			   .forget = forget,
+			   .cloned = cloned },
 	};
 	b->conf.file.setting[HR_CHAIN_MAX_EVENTS] = 1024;
 	b->conf.file.setting[HR_CHAIN_MAX_STREAMS] = 64;
@@ -115,7 +159,7 @@ struct box *box_start(struct world *w, uint64_t seed)
 	for (uint32_t i = 0; i < BOX_EPOCHS; i++)
 		b->epochs[i].record = malloc(HR_RECORD_MAX);
 	b->owned = aligned_alloc(_Alignof(struct hr_owned), sizeof(*b->owned));
-	if (hr_owned_init(b->owned, &b->conf, 0, &cells, &err) < 0)
+	if (hr_owned_init(b->owned, &b->conf, 0, NULL, &cells, &err) < 0)
 		abort();
 	w->boxes[w->n_boxes++] = b;
 	return b;

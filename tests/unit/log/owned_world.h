@@ -26,6 +26,7 @@ struct box {
 
 	struct hr_link *links[BOX_LINKS]; /* links[n - 1] is link n */
 	uint64_t n_links;
+	uint64_t forgets;   /* links before this one have left memory */
 	uint32_t n_told[4]; /* by enum hr_told */
 	uint64_t told_incarnation;
 	uint32_t told_fence_no;
