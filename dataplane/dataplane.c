@@ -182,6 +182,25 @@ static int start_owner(struct hr_dataplane *d, struct hr_err *err)
 	return hr_owner_start(&d->owner, &conf, err);
 }
 
+/* The streams of a shard that acknowledges. */
+static int make_seat(struct hr_dataplane *d, struct hr_worker_shard *shard,
+		     struct hr_err *err)
+{
+	struct hr_streams_conf conf = {
+		.intake = shard->intake,
+		.fold = shard->fold,
+		.shard = shard->shard,
+		.max_streams = d->config.stream_max,
+		.seed = hr_load64(d->set.hash_key),
+	};
+
+	if (d->seats == NULL)
+		return 0;
+	shard->seat = &d->seats[shard->shard];
+	shard->seat->fold = shard->fold;
+	return hr_streams_new(&shard->seat->streams, &conf, err);
+}
+
 /* The committer writes what a worker reads: intakes come after the owner. */
 static int make_shards(struct hr_dataplane *d, struct hr_worker *w, struct hr_err *err)
 {
@@ -216,6 +235,9 @@ static int make_shards(struct hr_dataplane *d, struct hr_worker *w, struct hr_er
 		if (hr_fold_n(shard->fold) > 0)
 			hr_worker_obey_chain(shard);
 		w->by_shard[s] = shard;
+		r = make_seat(d, shard, err);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -233,10 +255,16 @@ static int make_worker(struct hr_dataplane *d, uint32_t id, struct hr_err *err)
 			   .insecure = d->config.insecure },
 		.udp_ports = &d->udp_ports,
 		.intakes = d->intakes,
+		.seats = d->seats,
+		.max_age_us = d->config.stream_max_age_us,
 		.stats = d->stats,
 	};
-	int r;
+	int r = 0;
 
+	if (d->seats != NULL && d->config.cluster_secret_file[0] != '\0')
+		r = hr_secret_read(conf.secret, d->config.cluster_secret_file, err);
+	if (r < 0)
+		return r;
 	conf.n_queues = hr_ports_queues(d->ports, id, conf.queues, HR_QUEUES_MAX);
 	for (uint32_t other = 0; other < d->config.n_workers; other++) {
 		conf.from[other] = d->handover[other][id];
@@ -367,8 +395,12 @@ static int make_memory(struct hr_dataplane *d, struct hr_err *err)
 	for (uint32_t s = 0; s < n; s++)
 		d->worker_of_shard[s] = (uint8_t)(s % d->config.n_workers);
 	d->intakes = calloc(n, sizeof(*d->intakes));
-	if (d->intakes == NULL)
+	if (d->config.handshake)
+		d->seats = aligned_alloc(64, n * sizeof(*d->seats));
+	if (d->intakes == NULL || (d->config.handshake && d->seats == NULL))
 		return hr_fail(err, -ENOMEM, "no memory for %u shards", n);
+	if (d->seats != NULL)
+		memset(d->seats, 0, n * sizeof(*d->seats));
 	r = hr_epoch_pool_new(&d->pool, n, per_shard, err);
 	if (r == 0)
 		r = make_rings(d, n * per_shard, err);

@@ -79,6 +79,7 @@ struct hr_dataplane {
 	struct hr_epoch_pool *pool;
 	struct hr_feed *feed;
 	struct hr_intake *intakes; /* by shard */
+	struct hr_seat *seats;     /* the same; NULL: listen.handshake is off */
 	uint8_t worker_of_shard[HR_SHARDS_MAX];
 	struct hr_worker *workers; /* config.n_workers */
 	struct rte_ring *closed[HR_WORKERS_MAX], *accepted[HR_WORKERS_MAX],

@@ -104,6 +104,20 @@ static uint64_t take_back(struct hr_dataplane *d, struct rte_ring *closed)
 	return n_items;
 }
 
+/* Returns how many of its datagrams were neither in the log nor on their way. */
+static uint64_t free_shard(struct hr_worker_shard *s)
+{
+	uint64_t left = 0;
+
+	if (s->seat != NULL)
+		left += hr_streams_free(s->seat->streams);
+	left += hr_intake_fini(s->intake);
+	for (uint32_t i = 0; i < s->n_told; i++)
+		hr_link_put(s->told[(s->told_at + i) % HR_TOLD_MOST]);
+	hr_fold_free(s->fold);
+	return left;
+}
+
 /* Returns how many datagrams were in epochs that nobody takes any more. */
 static uint64_t free_workers(struct hr_dataplane *d)
 {
@@ -115,11 +129,8 @@ static uint64_t free_workers(struct hr_dataplane *d)
 		for (uint32_t s = 0; s < w->n_shards; s++) {
 			if (w->shards[s].in_flight != NULL)
 				hr_stat_set(w->shards[s].in_flight, 0);
-			left += hr_intake_fini(w->shards[s].intake);
-			hr_fold_free(w->shards[s].fold);
+			left += free_shard(&w->shards[s]);
 		}
-		if (w->link != NULL)
-			hr_link_put(w->link);
 		free(w->shards);
 		hr_receive_free(w->receive);
 	}
@@ -199,6 +210,7 @@ enum hr_exit hr_dataplane_end(struct hr_dataplane *d)
 	hr_recovery_free(atomic_load(&d->recovery));
 	hr_epoch_pool_free(d->pool);
 	free(d->intakes);
+	free(d->seats);
 	hr_keyring_free(d->keys);
 	if (d->has_eal)
 		hr_eal_stop();

@@ -50,11 +50,24 @@ static void read_ports(struct hr_dataplane *d)
 	}
 }
 
+/* Whom senders are sent to where a shard is another appliance's. */
+static void tell_owners(struct hr_dataplane *d)
+{
+	char text[HR_ADDRESSES_MAX + 1];
+
+	for (uint32_t s = 0; d->seats != NULL && s < d->set.n_shards; s++) {
+		hr_owner_addresses(d->owner, (uint16_t)s, text);
+		hr_known_owner_set(&d->seats[s].owner, text);
+	}
+}
+
 int hr_dataplane_round(struct hr_dataplane *d, struct hr_err *err)
 {
 	if (d->ports == NULL || d->workers == NULL)
 		return 0;
 	read_ports(d);
+	if (d->owner != NULL)
+		tell_owners(d);
 	hr_stat_set(d->buffers_free, hr_epoch_pool_free_count(d->pool));
 	set_pace(d, hr_mono_us());
 	for (uint32_t w = 0; w < d->config.n_workers; w++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
+#include <assert.h>
 #include <errno.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -97,6 +98,8 @@ static void show_in_flight(struct hr_worker_shard *s)
 {
 	uint64_t n = hr_intake_in_flight(s->intake);
 
+	if (s->seat != NULL)
+		n += hr_streams_parked(s->seat->streams);
 	if (n == s->shown_in_flight)
 		return;
 	s->shown_in_flight = n;
@@ -149,73 +152,142 @@ static void fail(struct hr_worker *w, const struct hr_link *link, int error)
 	atomic_store_explicit(&w->has_failed, true, memory_order_release);
 }
 
-/* What is no link; it goes back at once, behind the links before it. */
-static void obey(struct hr_worker *w, struct hr_link *told)
+/* Nothing that is tentative under an older FENCE, or another's, will be accepted. */
+static void fenced(struct hr_worker *w, struct hr_worker_shard *s,
+		   const struct hr_link *told)
 {
-	struct hr_worker_shard *s = w->by_shard[told->shard];
+	uint32_t n = 0;
+
+	if (s->seat != NULL)
+		n = hr_streams_fence(s->seat->streams, told->incarnation);
+	if (told->kind == HR_TOLD_FENCE)
+		n += hr_intake_fence(s->intake, told->fence_no);
+	hr_receive_dropped(w->receive, HR_DROP_FENCED, n);
+}
+
+static void swap_fold(struct hr_worker *w, struct hr_worker_shard *s,
+		      struct hr_link *told)
+{
 	struct hr_fold *old = s->fold;
 
+	s->fold = told->fold;
+	told->fold = old;
+	hr_worker_obey_chain(s);
+	show_totals(s);
+	if (s->seat == NULL)
+		return;
+	s->seat->fold = s->fold;
+	hr_receive_dropped(w->receive, HR_DROP_FENCED,
+			   hr_streams_set_fold(s->seat->streams, s->fold));
+}
+
+/* What is no link. */
+static void obey(struct hr_worker *w, struct hr_worker_shard *s, struct hr_link *told)
+{
 	switch (told->kind) {
 	case HR_TOLD_FENCE:
-		hr_intake_fence(s->intake, told->fence_no);
+	case HR_TOLD_LOST:
+		fenced(w, s, told);
 		break;
 	case HR_TOLD_STATE:
-		s->fold = told->fold;
-		told->fold = old;
-		hr_worker_obey_chain(s);
-		show_totals(s);
+		swap_fold(w, s, told);
 		break;
-	case HR_TOLD_LOST:
 	case HR_TOLD_LINK:
 		break;
 	}
 }
 
-static bool next_link(struct hr_worker *w)
+static void take_told(struct hr_worker *w)
 {
 	void *got;
+
+	while (rte_ring_dequeue(w->accepted, &got) == 0) {
+		struct hr_link *told = got;
+		struct hr_worker_shard *s = w->by_shard[told->shard];
+
+		assert(s->n_told < HR_TOLD_MOST); /* the committer keeps its window */
+		s->told[(s->told_at + s->n_told++) % HR_TOLD_MOST] = told;
+	}
+}
+
+/* The first is done: back to the committer. */
+static void give_back(struct hr_worker *w, struct hr_worker_shard *s)
+{
+	struct hr_link *told = s->told[s->told_at];
 	int r;
 
-	if (rte_ring_dequeue(w->accepted, &got) != 0)
+	s->told_at = (s->told_at + 1) % HR_TOLD_MOST;
+	s->n_told--;
+	s->has_begun = false;
+	r = rte_ring_enqueue(w->folded, told);
+	assert(r == 0); /* it cannot be full: the committer keeps HR_OWNER_WINDOW */
+	(void)r;
+}
+
+/* Floors go up and ACKs out as soon as the link before is folded, whatever other shards
+ * have to fold. */
+static void begin(struct hr_worker *w, struct hr_worker_shard *s,
+		  const struct hr_now *now)
+{
+	while (s->n_told > 0 && !s->has_begun) {
+		struct hr_link *told = s->told[s->told_at];
+		int r;
+
+		if (told->kind != HR_TOLD_LINK) {
+			obey(w, s, told);
+			give_back(w, s);
+			continue;
+		}
+		r = hr_fold_begin(s->fold, told);
+		if (r < 0) {
+			fail(w, told, r);
+			return;
+		}
+		s->has_begun = true;
+		if (s->seat == NULL)
+			return;
+		hr_streams_accepted(s->seat->streams, told, now->mono_us);
+		hr_receive_tell(w->receive, s->shard, now);
+	}
+}
+
+static void slice(struct hr_worker *w, struct hr_worker_shard *s)
+{
+	struct hr_link *link = s->told[s->told_at];
+
+	if (!hr_fold_step(s->fold, FOLD_SLICE))
+		return;
+	if (link->body_kind == HR_BODY_CONFIG)
+		hr_worker_obey_chain(s);
+	link->next_due_us = hr_fold_next_due(s->fold);
+	show_totals(s);
+	give_back(w, s);
+}
+
+/* A slice of one shard, the next one's in the next round. */
+static bool fold_some(struct hr_worker *w, const struct hr_now *now)
+{
+	if (atomic_load_explicit(&w->has_failed, memory_order_relaxed))
 		return false;
-	w->link = got;
-	if (w->link->kind != HR_TOLD_LINK) {
-		obey(w, w->link);
+	take_told(w);
+	for (uint32_t i = 0; i < w->n_shards; i++)
+		begin(w, &w->shards[i], now);
+	if (atomic_load_explicit(&w->has_failed, memory_order_relaxed))
+		return false;
+	for (uint32_t i = 1; i <= w->n_shards; i++) {
+		uint32_t at = (w->first_to_fold + i) % w->n_shards;
+
+		if (!w->shards[at].has_begun)
+			continue;
+		w->first_to_fold = at;
+		slice(w, &w->shards[at]);
 		return true;
 	}
-	r = hr_fold_begin(w->by_shard[w->link->shard]->fold, w->link);
-	if (r == 0)
-		return true;
-	fail(w, w->link, r);
 	return false;
 }
 
-static bool fold_some(struct hr_worker *w)
-{
-	struct hr_worker_shard *s;
-
-	if (atomic_load_explicit(&w->has_failed, memory_order_relaxed))
-		return false;
-	if (w->link == NULL && !next_link(w))
-		return false;
-	s = w->by_shard[w->link->shard];
-	if (w->link->kind == HR_TOLD_LINK) {
-		if (!hr_fold_step(s->fold, FOLD_SLICE))
-			return true;
-		if (w->link->body_kind == HR_BODY_CONFIG)
-			hr_worker_obey_chain(s);
-		w->link->next_due_us = hr_fold_next_due(s->fold);
-		show_totals(s);
-	}
-	/* It cannot be full: the committer keeps HR_OWNER_WINDOW. */
-	if (rte_ring_enqueue(w->folded, w->link) != 0)
-		return true;
-	w->link = NULL;
-	return true;
-}
-
 /* Returns whether anything of this worker's shards is open or on its way. */
-static bool step_shards(struct hr_worker *w, uint64_t now_us, bool must_close)
+static bool step_shards(struct hr_worker *w, const struct hr_now *now, bool must_close)
 {
 	const uint32_t min_interval_us =
 		atomic_load_explicit(&w->min_interval_us, memory_order_relaxed);
@@ -224,10 +296,15 @@ static bool step_shards(struct hr_worker *w, uint64_t now_us, bool must_close)
 	for (uint32_t i = 0; i < w->n_shards; i++) {
 		struct hr_worker_shard *s = &w->shards[i];
 
-		hr_intake_step(s->intake, now_us, min_interval_us, must_close);
+		if (s->seat != NULL)
+			hr_receive_tell(w->receive, s->shard, now);
+		hr_intake_step(s->intake, now->mono_us, min_interval_us, must_close);
 		show_in_flight(s);
 		is_busy |= hr_intake_is_busy(s->intake);
+		if (s->seat != NULL)
+			is_busy |= hr_streams_is_busy(s->seat->streams);
 	}
+	hr_receive_flush(w->receive);
 	return is_busy;
 }
 
@@ -264,7 +341,7 @@ static void follow(struct hr_worker *w, unsigned int wanted, const struct hr_now
 		hr_receive_end_queues(w->receive, now);
 	if (wanted >= HR_WORK_CLOSE) {
 		hr_receive_end_rings(w->receive, now);
-		step_shards(w, now->mono_us, true);
+		step_shards(w, now, true);
 	}
 	/* Pairs with the acquire in hr_workers_to(): the main thread sees what was
 	 * put on rings before. */
@@ -306,12 +383,12 @@ int hr_worker_run(void *arg)
 			follow(w, wanted, &now);
 			phase = wanted;
 		}
-		had_work = fold_some(w);
+		had_work = fold_some(w, &now);
 		if (phase == HR_WORK_RUN)
 			had_work |= hr_receive_poll(w->receive, &now) > 0;
 		if (phase < HR_WORK_CLOSE)
 			had_work |= hr_receive_take_over(w->receive, &now) > 0;
-		is_busy = step_shards(w, now.mono_us, phase == HR_WORK_CLOSE);
+		is_busy = step_shards(w, &now, phase == HR_WORK_CLOSE);
 		if (had_work)
 			w->idle_rounds = 0;
 		else

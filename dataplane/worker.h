@@ -34,11 +34,20 @@ enum hr_phase_of_work {
 	HR_WORK_END,
 };
 
+/* The committer's window and as much again for what is told beside links. */
+#define HR_TOLD_MOST (2u * HR_OWNER_WINDOW)
+
 /* What one shard is to its worker. */
 struct hr_worker_shard {
 	uint16_t shard;
 	struct hr_intake *intake;
 	struct hr_fold *fold;
+	struct hr_seat *seat; /* NULL: nothing is acknowledged */
+	/* What the committer told of it and is not done yet, oldest first, as a ring;
+	 * the first is being folded where it has begun. */
+	struct hr_link *told[HR_TOLD_MOST];
+	uint32_t told_at, n_told;
+	bool has_begun;
 	uint64_t shown_in_flight;
 	hr_cell *in_flight, *logged, *gaps, *streams;
 	hr_cell *streams_of[HR_STREAM_CLASSES];
@@ -61,8 +70,8 @@ struct hr_worker {
 	bool has_company; /* other workers may hand something over */
 	struct hr_receive *receive;
 	struct rte_ring *accepted, *folded;
-	struct hr_link *link; /* being folded */
-	uint32_t n_shards;    /* of this worker */
+	uint32_t first_to_fold; /* of the shards, in the last slice */
+	uint32_t n_shards;      /* of this worker */
 	struct hr_worker_shard *shards;
 	struct hr_worker_shard *by_shard[HR_SHARDS_MAX];
 	uint64_t busy_us, second_us, last_us; /* of the second going on */

@@ -566,7 +566,7 @@ static void common_init(struct hr_owner *o)
 	o->common.set = &o->set;
 	o->common.clock = &o->clock;
 	o->common.max_waiting = most_waiting(&o->conf);
-	o->common.addresses = "";
+	o->common.addresses = o->conf.config->advertise;
 	chain_config_from(&o->common.file, o->conf.config);
 	o->common.hooks = (struct hr_owned_hooks){
 		.ctx = o,

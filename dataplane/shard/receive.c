@@ -7,6 +7,25 @@
 #include "dataplane/shard/receive_impl.h"
 #include "dataplane/stats/names.h"
 
+static const char *const asked_labels[HR_ASKED_KINDS] = {
+	[HR_ASKED_HELLO] = "hello",
+	[HR_ASKED_PROBE] = "probe",
+	[HR_ASKED_SKIP] = "skip",
+};
+
+void hr_known_owner_set(struct hr_known_owner *known, const char *text)
+{
+	uint64_t words[HR_OWNER_WORDS] = { strnlen(text, HR_WIRE_ADDRESSES_MAX) };
+	uint64_t version = atomic_load_explicit(&known->version, memory_order_relaxed);
+
+	memcpy(&words[1], text, words[0]);
+	/* The reader sees an odd version, or both the same, around what it reads. */
+	atomic_store_explicit(&known->version, version + 1, memory_order_seq_cst);
+	for (uint32_t i = 0; i < HR_OWNER_WORDS; i++)
+		atomic_store_explicit(&known->words[i], words[i], memory_order_seq_cst);
+	atomic_store_explicit(&known->version, version + 2, memory_order_seq_cst);
+}
+
 static void add_rows(struct hr_receive *r)
 {
 	struct hr_stats *stats = r->conf.stats;
@@ -17,6 +36,12 @@ static void add_rows(struct hr_receive *r)
 					  "worker=\"%u\"", w);
 	r->split = hr_stats_add_metric(stats, HR_METRIC_DATAGRAMS_SPLIT,
 				       "worker=\"%u\"", w);
+	r->repeated = hr_stats_add_metric(stats, HR_METRIC_DATAGRAMS_REPEATED,
+					  "worker=\"%u\"", w);
+	for (uint32_t i = 0; i < HR_ASKED_KINDS; i++)
+		r->answered[i] = hr_stats_add_metric(
+			stats, HR_METRIC_DATAGRAMS_ANSWERED,
+			"worker=\"%u\",kind=\"%s\"", w, asked_labels[i]);
 	for (int i = HR_DROP_NONE + 1; i < HR_DROP_COUNT; i++) {
 		const struct hr_drop_row *row = &hr_drop_rows[i];
 
@@ -44,6 +69,8 @@ int hr_receive_new(struct hr_receive **out, const struct hr_receive_conf *conf,
 		r->lanes[i].queue = conf->queues[i];
 		r->lanes[i].is_lossless = hr_rxq_is_lossless(conf->queues[i]);
 	}
+	if (conf->seats != NULL)
+		hr_tokens_init(&r->tokens, conf->secret, hr_wall_us());
 	add_rows(r);
 	*out = r;
 	return 0;

@@ -30,11 +30,31 @@
 #include "dataplane/net/net.h"
 #include "dataplane/port/port.h"
 #include "dataplane/shard/intake.h"
+#include "dataplane/shard/streams.h"
 #include "dataplane/stats/stats.h"
 
 #define HR_QUEUES_MAX (HR_PORTS_MAX * 16u)
 /* Datagrams on their way from one worker to another. */
 #define HR_HANDOVER_SLOTS 1024u
+
+/* The addresses of a shard's owner, as the main thread knows them; workers read them
+ * without asking (a seqlock: odd while they are written). */
+#define HR_OWNER_WORDS 18u
+struct hr_known_owner {
+	_Alignas(64) _Atomic uint64_t version;
+	_Atomic uint64_t words[HR_OWNER_WORDS]; /* length, then the text */
+};
+
+/* Main thread. text: at most HR_WIRE_ADDRESSES_MAX bytes. */
+void hr_known_owner_set(struct hr_known_owner *known, const char *text);
+
+/* What an acknowledging shard is to its worker, beside its intake. */
+struct hr_seat {
+	struct hr_streams *streams;
+	const struct hr_fold
+		*fold; /* the worker's; another one behind a HR_TOLD_STATE */
+	struct hr_known_owner owner;
+};
 
 struct hr_receive_conf {
 	uint32_t worker, n_workers;
@@ -42,6 +62,10 @@ struct hr_receive_conf {
 	struct hr_beacon_rules rules;
 	const struct hr_net_ports *udp_ports;
 	struct hr_intake *intakes; /* by shard; only those of this worker are touched */
+	/* The same, where SDKs are acknowledged; NULL: they are not. */
+	struct hr_seat *seats;
+	uint8_t secret[HR_SECRET_BYTES]; /* of address tokens */
+	uint64_t max_age_us;             /* streams.max_age: told with CHALLENGE */
 	/* Hand-over rings by the other worker: NULL at one's own place. */
 	struct rte_ring *from[HR_WORKERS_MAX], *to[HR_WORKERS_MAX];
 	struct hr_rxq *queues[HR_QUEUES_MAX];
@@ -61,6 +85,13 @@ uint32_t hr_receive_poll(struct hr_receive *r, const struct hr_now *now);
 
 /* What other workers handed over. */
 uint32_t hr_receive_take_over(struct hr_receive *r, const struct hr_now *now);
+
+/* ACKs of a shard that are due, and what else its streams have to do now. */
+void hr_receive_tell(struct hr_receive *r, uint16_t shard, const struct hr_now *now);
+/* Answers that wait to leave. */
+void hr_receive_flush(struct hr_receive *r);
+/* So many datagrams that had been taken are dropped. */
+void hr_receive_dropped(struct hr_receive *r, enum hr_drop reason, uint32_t n);
 
 /* Nothing is polled any more: what waits here is dropped as HR_DROP_SHUTDOWN. First
  * the bursts of the queues; when all workers have done that, the rings. */

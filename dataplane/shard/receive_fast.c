@@ -10,7 +10,7 @@
 #include <rte_mbuf.h>
 
 /* A further piece of a headerless datagram was received with the first. */
-static void count(struct hr_receive *r, enum hr_drop verdict, bool is_further)
+void hr_receive_count(struct hr_receive *r, enum hr_drop verdict, bool is_further)
 {
 	hr_stat_add(is_further ? r->split : r->received, 1);
 	if (verdict != HR_DROP_NONE)
@@ -73,20 +73,27 @@ static void flush(struct hr_receive *r, uint32_t worker)
 	out->n = 0;
 }
 
-/* m's headroom takes the item; its payload lies in m. */
-static struct route to_worker(struct hr_receive *r, const struct hr_handed *what,
-			      struct rte_mbuf *m)
+/* m's headroom takes what is known; its payload lies in m. False: no room. */
+bool hr_receive_hand_over(struct hr_receive *r, uint32_t worker,
+			  const struct hr_handed *what, struct rte_mbuf *m)
 {
-	const uint32_t worker = r->conf.worker_of_shard[what->shard];
 	struct hr_batch *out = &r->out[worker];
 
 	assert(m->data_off >= sizeof(*what));
 	if (hr_ring_room(r->conf.to[worker]) <= out->n)
-		return (struct route){ .verdict = HR_DROP_RING_FULL };
+		return false;
 	*handed(m) = *what;
 	out->mbufs[out->n++] = m;
 	if (out->n == HR_RX_BURST)
 		flush(r, worker);
+	return true;
+}
+
+static struct route to_worker(struct hr_receive *r, const struct hr_handed *what,
+			      struct rte_mbuf *m)
+{
+	if (!hr_receive_hand_over(r, r->conf.worker_of_shard[what->shard], what, m))
+		return (struct route){ .verdict = HR_DROP_RING_FULL };
 	return (struct route){ .is_handed_over = true };
 }
 
@@ -108,7 +115,7 @@ static bool take_wire(struct hr_receive *r, struct hr_lane *lane,
 	route.verdict = hr_beacon_read(&r->conf.rules, beacon->payload,
 				       beacon->payload_bytes, &wire);
 	if (route.verdict != HR_DROP_NONE) {
-		count(r, route.verdict, false);
+		hr_receive_count(r, route.verdict, false);
 		rte_pktmbuf_free(m);
 		return true;
 	}
@@ -128,14 +135,15 @@ static bool take_wire(struct hr_receive *r, struct hr_lane *lane,
 		route = to_intake(r, wire.shard, &item, now);
 	else
 		route = to_worker(r,
-				  &(struct hr_handed){ item, wire.shard,
-						       lane->is_lossless, false },
+				  &(struct hr_handed){ .is_lossless = lane->is_lossless,
+						       .shard = wire.shard,
+						       .item = item },
 				  m);
 	if (is_held(lane->is_lossless, route.verdict))
 		return false;
 	if (route.is_handed_over)
 		return true; /* its new owner counts and frees it */
-	count(r, route.verdict, false);
+	hr_receive_count(r, route.verdict, false);
 	rte_pktmbuf_free(m);
 	return true;
 }
@@ -194,7 +202,7 @@ static bool take_headerless(struct hr_receive *r, struct hr_lane *lane,
 		verdict = hr_beacon_split(&r->conf.rules, beacon->payload,
 					  beacon->payload_bytes, &lane->split);
 		if (verdict != HR_DROP_NONE) {
-			count(r, verdict, false);
+			hr_receive_count(r, verdict, false);
 			rte_pktmbuf_free(lane->mbufs[lane->at]);
 			return true;
 		}
@@ -207,7 +215,7 @@ static bool take_headerless(struct hr_receive *r, struct hr_lane *lane,
 		if (is_held(lane->is_lossless, route.verdict))
 			return false;
 		if (!route.is_handed_over)
-			count(r, route.verdict, lane->piece > 0);
+			hr_receive_count(r, route.verdict, lane->piece > 0);
 	}
 	lane->is_split = false;
 	rte_pktmbuf_free(lane->mbufs[lane->at]);
@@ -220,12 +228,16 @@ static bool take(struct hr_receive *r, struct hr_lane *lane, const struct hr_now
 	const struct hr_net_beacon *beacon = &lane->beacons[lane->at];
 
 	if (lane->verdicts[lane->at] != HR_DROP_NONE) {
-		count(r, lane->verdicts[lane->at], false);
+		hr_receive_count(r, lane->verdicts[lane->at], false);
 		rte_pktmbuf_free(lane->mbufs[lane->at]);
 		return true;
 	}
 	if (hr_beacon_is_headerless(beacon->payload, beacon->payload_bytes))
 		return take_headerless(r, lane, now);
+	if (r->conf.seats != NULL) {
+		hr_question_take(r, lane, now);
+		return true;
+	}
 	return take_wire(r, lane, now);
 }
 
@@ -273,9 +285,12 @@ uint32_t hr_receive_poll(struct hr_receive *r, const struct hr_now *now)
 {
 	uint32_t n = 0;
 
+	if (r->conf.seats != NULL)
+		hr_tokens_turn(&r->tokens, now->wall_us);
 	for (uint32_t i = 0; i < r->n_lanes; i++)
 		n += step(r, &r->lanes[i], now);
 	flush_all(r);
+	hr_receive_flush(r);
 	return n;
 }
 
@@ -286,11 +301,15 @@ static bool take_handed(struct hr_receive *r, struct rte_mbuf *m,
 	const struct hr_handed *h = handed(m);
 	enum hr_drop verdict;
 
+	if (h->kind != HR_HANDED_ITEM) {
+		hr_question_take_handed(r, m, now);
+		return true;
+	}
 	assert(is_own(r, h->shard));
 	verdict = hr_intake_add(&r->conf.intakes[h->shard], &h->item, now->mono_us);
 	if (is_held(h->is_lossless, verdict))
 		return false;
-	count(r, verdict, h->is_further);
+	hr_receive_count(r, verdict, h->is_further);
 	rte_pktmbuf_free(m);
 	return true;
 }
@@ -329,10 +348,10 @@ static void shut_down_lane(struct hr_receive *r, struct hr_lane *lane,
 		if (take(r, lane, now))
 			continue;
 		if (!lane->is_split)
-			count(r, HR_DROP_SHUTDOWN, false);
+			hr_receive_count(r, HR_DROP_SHUTDOWN, false);
 		for (; lane->is_split && lane->piece < lane->split.n_pieces;
 		     lane->piece++)
-			count(r, HR_DROP_SHUTDOWN, lane->piece > 0);
+			hr_receive_count(r, HR_DROP_SHUTDOWN, lane->piece > 0);
 		lane->is_split = false;
 		rte_pktmbuf_free(lane->mbufs[lane->at]);
 	}
@@ -354,8 +373,8 @@ void hr_receive_end_rings(struct hr_receive *r, const struct hr_now *now)
 		       (take_batch(r, w, now) > 0 || in->at < in->n)) {
 			if (in->at == in->n)
 				continue;
-			count(r, HR_DROP_SHUTDOWN,
-			      handed(in->mbufs[in->at])->is_further);
+			hr_receive_count(r, HR_DROP_SHUTDOWN,
+					 handed(in->mbufs[in->at])->is_further);
 			rte_pktmbuf_free(in->mbufs[in->at++]);
 		}
 	}

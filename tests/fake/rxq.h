@@ -23,4 +23,9 @@ struct hr_rxq {
 /* Queues of the last hr_rxq_wait(). */
 extern uint32_t fake_waited_for;
 
+/* The newest answers that left, whole frames. */
+#define FAKE_ANSWERS 64u
+extern uint32_t fake_n_answers, fake_answer_bytes[FAKE_ANSWERS];
+extern uint8_t fake_answers[FAKE_ANSWERS][2048];
+
 #endif
