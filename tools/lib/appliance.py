@@ -215,6 +215,7 @@ class Stage:
         self.run_dir = os.path.join(self.folder, "run")
         self.config_path = os.path.join(self.folder, "headrace.yaml")
         self.keys_path = os.path.join(self.folder, "keys")
+        self.secret_path = os.path.join(self.folder, "secret")
         self.others = []  # Servers of ours beside these
 
     def __enter__(self):
@@ -273,6 +274,8 @@ class Stage:
         if not os.path.exists(self.keys_path):
             write_text(self.keys_path, f"{KEY_ID} {secrets.token_hex(16)} made here\n")
             os.chmod(self.keys_path, 0o600)
+            write_text(self.secret_path, secrets.token_hex(16) + "\n")
+            os.chmod(self.secret_path, 0o600)
         return self.config
 
     def need_huge_pages(self, extra=0):
