@@ -60,9 +60,11 @@ class Fold:
         self.clock = link.clock
         if link.body_kind == r.CONFIG:
             self.expire()
+            self.forget_old()
             _, self.settings, pipeline = r.decode_config(link.body)
             if pipeline:
                 raise r.UnknownBody("a pipeline: only the default one is known")
+            self.forget_until(self.room_for_known())
             return
         if link.body_kind == r.LOSS:
             if len(link.body) != 24:
@@ -207,22 +209,33 @@ class Fold:
         self.totals.counted += 1
         self.sink.counted(event)
 
-    def is_known(self, event):
-        """Seen inside the window of de-duplication; if not, it is from now on."""
-        window, most = self.setting(r.DEDUP_WINDOW), self.setting(r.DEDUP_MAX)
+    def room_for_known(self):
+        return self.setting(r.DEDUP_MAX) if self.setting(r.DEDUP_WINDOW) else 0
+
+    def forget_old(self):
+        window = self.setting(r.DEDUP_WINDOW)
         while self.seen:
             oldest = next(iter(self.seen))
             if self.clock - self.seen[oldest] <= window:
                 break
             del self.seen[oldest]
+
+    def forget_until(self, most):
+        """Before their time, those first that became known first."""
+        while len(self.seen) > most:
+            self.seen.popitem(last=False)
+            self.totals.dedup_evicted += 1
+
+    def is_known(self, event):
+        """Known by user and id; if not, it is from now on."""
+        most = self.room_for_known()
+        self.forget_old()
         key = event.user, event.id
         if key in self.seen:
             self.totals.dedup_hits += 1
             return True
         if most:
-            if len(self.seen) >= most:
-                self.seen.popitem(last=False)
-                self.totals.dedup_evicted += 1
+            self.forget_until(most - 1)
             self.seen[key] = self.clock
         return False
 

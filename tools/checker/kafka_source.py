@@ -4,11 +4,9 @@ import time
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
+from errors import CannotCheck
+
 PATIENCE_S = 30  # without a message or an end
-
-
-class CannotCheck(Exception):
-    """Nothing was found out: exit code 2."""
 
 
 class Kafka:

@@ -2,7 +2,7 @@
 """Reads what Headrace has in Redis: every key of ours, each with its type."""
 import redis
 
-from kafka_source import CannotCheck
+from errors import CannotCheck
 
 BATCH = 2000
 OURS = (b"user:*", b"category:*", b"headrace:*")

@@ -5,9 +5,9 @@ import time
 import compare
 import expect
 import record as r
+from errors import CannotCheck
 from findings import Findings
 from fold import Fold
-from kafka_source import CannotCheck, Kafka
 from ledger import Ledgers
 
 
@@ -86,8 +86,10 @@ def check(args):
         ledgers = Ledgers(report.findings)
         for path in args.ledgers:
             ledgers.read(path)
-    kafka = Kafka(args.brokers, args.prefix) if args.brokers else None
-    redis = None
+    kafka = redis = None
+    if args.brokers:
+        from kafka_source import Kafka
+        kafka = Kafka(args.brokers, args.prefix)
     if args.redis:
         from redis_source import RedisSource
         redis = RedisSource(args.redis, args.redis_password_file)

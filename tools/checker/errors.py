@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What ends a check without a verdict."""
+
+
+class CannotCheck(Exception):
+    """Nothing was found out: exit code 2."""
