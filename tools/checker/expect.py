@@ -72,7 +72,7 @@ class User:
         self.favourite = None
         self.recent = deque(maxlen=most_recent)
         self.scores = {}
-        self.period = None
+        self.period = 0  # of the last update of the scores
 
 
 class Redis:
@@ -87,11 +87,6 @@ class Redis:
         user = self.users.get(event.user)
         if user is None:
             user = self.users[event.user] = User(self.recent_views)
-        period = event.n // TRIM_LINKS
-        if period != user.period:
-            user.period = period
-            if len(user.scores) > self.recommendations:
-                user.scores = self.trimmed(user.scores)
         if event.time_ms > user.newest:
             user.newest = event.time_ms
         if event.category is not None:
@@ -99,7 +94,7 @@ class Redis:
         if event.type == b"product_view":
             user.views += 1
             if event.product is not None:
-                self.count_view(user, event.product)
+                self.count_view(user, event.product, event.n // TRIM_LINKS)
         elif event.type == b"purchase":
             user.purchases += 1
 
@@ -119,8 +114,12 @@ class Redis:
                 known = self.products[name] = set()
             known.add(event.product)
 
-    def count_view(self, user, product):
+    def count_view(self, user, product, period):
         user.recent.appendleft(product)
+        if period != user.period:
+            user.period = period
+            if len(user.scores) > self.recommendations:
+                user.scores = self.trimmed(user.scores)
         scores = user.scores
         scores[product] = scores.get(product, 0) + 1
         for other in self.similar.get(product, ()):
