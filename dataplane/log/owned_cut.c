@@ -203,6 +203,7 @@ int hr_owned_accept_loss(struct hr_owned *s, struct hr_err *err)
 		     "the loss of what was accepted up to link %llu is "
 		     "accepted: the chain is read anew",
 		     (unsigned long long)s->lost_n);
+	s->not_before_us = 0;
 	s->accepts_loss = true;
 	s->caught_up = false;
 	s->end_at_start = -1;

@@ -193,6 +193,7 @@ int hr_owned_claim(struct hr_owned *s, struct hr_err *err)
 		return hr_fail(err, -EALREADY, "shard %u is this appliance's",
 			       s->shard);
 	s->phase = HR_PHASE_WAITING;
+	s->not_before_us = 0;
 	hr_owned_say(s, "taking the shard over");
 	hr_owned_show(s);
 	s->conf->ops->renew(s->part);

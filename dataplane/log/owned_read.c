@@ -173,8 +173,8 @@ static bool on_link(struct hr_owned *s, const struct hr_log_message *m,
 		hr_owned_flight_accepted(s, now);
 		if (s->phase == HR_PHASE_FIRST && s->chain.n > s->known_n)
 			became_ready(s);
-	} else if (s->chain.n <= s->known_n) {
-		; /* read again */
+	} else if (!s->caught_up || s->chain.n <= s->known_n) {
+		; /* history, maybe our own, read again */
 	} else if (s->n_ids > 0 && hr_id128_equals(&s->id, &link->owner)) {
 		hr_owned_on_clone(s, link->n);
 	} else if (!hr_owned_is_own_id(s, &link->owner)) {

@@ -2,6 +2,7 @@
 
 /* One shard's owner over a log in memory: fence, append, read back, trouble. */
 
+#include <errno.h>
 #include <string.h>
 
 #include "tests/unit/hr_test.h"
@@ -343,6 +344,242 @@ static void reading_that_fails_is_begun_again_and_nothing_is_read_twice(void)
 	world_fini(&w);
 }
 
+/* ---- asked for again --------------------------------------------------------------- */
+
+static bool may_ack(const struct box *b)
+{
+	return atomic_load(&b->owned->view.may_ack);
+}
+
+/* An owner with n links of one ordered datagram each, numbered from 0. */
+static struct box *owner_of(struct world *w, uint64_t n)
+{
+	struct box *b;
+
+	world_init(w);
+	b = box_start(w, 1);
+	CU_ASSERT_TRUE_FATAL(world_until(w, b, HR_SHARD_READY, 100));
+	for (uint64_t i = 0; i < n; i++) {
+		box_close(b, i, true);
+		CU_ASSERT_TRUE_FATAL(world_until_links(w, b, 2 + i, 100));
+	}
+	return b;
+}
+
+static void
+nothing_is_acknowledged_after_trouble_until_the_last_link_is_read_again(void)
+{
+	struct world w;
+	struct box *b = owner_of(&w, 3);
+
+	world_run(&w, 5);
+	CU_ASSERT_TRUE(may_ack(b));
+	fake_store_hold_verify(w.store, true);
+	fake_store_lose_connections(w.store);
+	world_run(&w, 1);
+	CU_ASSERT_FALSE(may_ack(b));
+	box_close(b, 9, true);
+	CU_ASSERT_TRUE(world_until_links(&w, b, 5, 100));
+	world_run(&w, 500);
+	CU_ASSERT_FALSE(may_ack(b));
+	fake_store_hold_verify(w.store, false);
+	world_run(&w, 3);
+	CU_ASSERT_TRUE(may_ack(b));
+	world_fini(&w);
+}
+
+static void the_last_link_is_asked_for_each_second(void)
+{
+	struct world w;
+	struct box *b = owner_of(&w, 1);
+	uint64_t before;
+
+	world_run(&w, 2000);
+	before = fake_store_verifies(w.store);
+	world_run(&w, 10000);
+	CU_ASSERT_TRUE(fake_store_verifies(w.store) - before >= 9);
+	CU_ASSERT_TRUE(fake_store_verifies(w.store) - before <= 11);
+	CU_ASSERT_TRUE(may_ack(b));
+	/* Without an answer nothing is acknowledged after a while. */
+	fake_store_hold_verify(w.store, true);
+	world_run(&w, 4000);
+	CU_ASSERT_FALSE(may_ack(b));
+	fake_store_hold_verify(w.store, false);
+	world_run(&w, 3);
+	CU_ASSERT_TRUE(may_ack(b));
+	world_fini(&w);
+}
+
+/* ---- cut ----------------------------------------------------------------------------- */
+
+/* All links of the box are those of the log, and each number is there once. */
+static void all_is_there_again(struct world *w, const struct box *b, uint64_t n)
+{
+	uint64_t links;
+
+	for (uint64_t i = 0; i < n; i++)
+		CU_ASSERT_EQUAL(world_finds(w, i, NULL), 1);
+	(void)world_finds(w, 0, &links);
+	CU_ASSERT_EQUAL(links, b->n_links);
+	CU_ASSERT_TRUE(may_ack(b));
+	CU_ASSERT_EQUAL(b->n_told[HR_TOLD_STATE], 0);
+}
+
+static void what_a_cut_log_lost_is_appended_again_from_memory(void)
+{
+	/* Of 12 records: FENCE, CONFIG, ten links. 0: all of it. */
+	for (int64_t left = 0; left < 12; left++) {
+		struct world w;
+		struct box *b = owner_of(&w, 10);
+		struct hr_id128 hash = b->links[10]->hash;
+
+		fake_store_cut(w.store, 0, left);
+		world_run(&w,
+			  1500); /* nobody tells: the look of each second finds it */
+		CU_ASSERT_TRUE(world_until(&w, b, HR_SHARD_READY, 3000));
+		world_run(&w, 100);
+		all_is_there_again(&w, b, 10);
+		CU_ASSERT_TRUE(hr_id128_equals(&b->links[10]->hash, &hash));
+		CU_ASSERT_FALSE(b->was_cloned);
+		box_close(b, 10, true);
+		world_run(&w, 100);
+		all_is_there_again(&w, b, 11);
+		world_fini(&w);
+	}
+}
+
+static void a_log_that_was_cut_and_grew_again_is_noticed(void)
+{
+	struct world w;
+	struct box *b = owner_of(&w, 10);
+
+	fake_store_cut(w.store, 0, 6);
+	for (int i = 0; i < 20; i++)
+		fake_store_put(w.store, 0, "rubbish", 7);
+	world_run(&w, 1500);
+	CU_ASSERT_TRUE(world_until(&w, b, HR_SHARD_READY, 3000));
+	world_run(&w, 100);
+	all_is_there_again(&w, b, 10);
+	world_fini(&w);
+}
+
+static void what_is_in_flight_when_the_log_is_cut_is_not_lost(void)
+{
+	struct world w;
+	struct box *b = owner_of(&w, 5);
+
+	fake_store_fate(w.store, FAKE_LOST, 1);
+	box_close(b, 77, false);
+	world_run(&w, 3);
+	fake_store_cut(w.store, 0, 4);
+	world_run(&w, 8000);
+	CU_ASSERT_EQUAL(world_finds(&w, 77, NULL), 1);
+	all_is_there_again(&w, b, 5);
+	world_fini(&w);
+}
+
+static void beyond_memory_the_shard_stops_with_the_list(void)
+{
+	struct world w;
+	struct box *b = owner_of(&w, 10);
+	uint64_t n;
+
+	b->forgets = 9;                /* links 9, 10 and 11 are held */
+	fake_store_cut(w.store, 0, 5); /* FENCE and links 1 to 4 are left */
+	world_run(&w, 3000);
+	CU_ASSERT_EQUAL(atomic_load(&b->owned->view.state), HR_SHARD_STOPPED);
+	CU_ASSERT_FALSE(may_ack(b));
+	CU_ASSERT_PTR_NOT_NULL(strstr(b->owned->reason, "links 5 to 11 "));
+	CU_ASSERT_PTR_NOT_NULL(strstr(b->owned->reason, "accept-loss 0"));
+	(void)world_finds(&w, 0, &n);
+	CU_ASSERT_EQUAL(n, 4); /* nothing was written */
+	world_fini(&w);
+}
+
+static void a_loss_that_is_accepted_is_written_down_and_the_shard_goes_on(void)
+{
+	struct world w;
+	struct box *b = owner_of(&w, 10);
+	struct hr_id128 lost = b->links[10]->hash;
+	const struct hr_link *loss;
+	struct hr_err err;
+
+	CU_ASSERT_EQUAL(hr_owned_accept_loss(b->owned, &err), -EINVAL);
+	b->forgets = 9;
+	fake_store_cut(w.store, 0, 5);
+	world_run(&w, 3000);
+	CU_ASSERT_EQUAL_FATAL(hr_owned_accept_loss(b->owned, &err), 0);
+	CU_ASSERT_TRUE(world_until(&w, b, HR_SHARD_READY, 1000));
+	CU_ASSERT_EQUAL(b->n_told[HR_TOLD_STATE], 1); /* the fold begins anew */
+	CU_ASSERT_EQUAL_FATAL(b->n_links, 5);
+	loss = b->links[4];
+	CU_ASSERT_EQUAL_FATAL(loss->body_kind, HR_BODY_LOSS);
+	CU_ASSERT_EQUAL(hr_load64(loss->body.p), 11);
+	CU_ASSERT_EQUAL(memcmp(loss->body.p + 8, &lost, sizeof(lost)), 0);
+	box_close(b, 50, true);
+	world_run(&w, 100);
+	CU_ASSERT_EQUAL(world_finds(&w, 50, NULL), 1);
+	CU_ASSERT_EQUAL(world_finds(&w, 9, NULL), 0);
+	world_run(&w, 5000);
+	CU_ASSERT_TRUE(may_ack(b));
+	world_fini(&w);
+}
+
+/* Another appliance took the cut log's place for its own. */
+static void links_that_others_wrote_over_lost_ones_stop_the_shard(void)
+{
+	struct world w;
+	struct box *a = owner_of(&w, 10), *b;
+
+	a->is_paused = true;
+	fake_store_cut(w.store, 0, 5);
+	b = box_start(&w, 9);
+	CU_ASSERT_TRUE_FATAL(world_until(&w, b, HR_SHARD_READY, 1000));
+	for (uint64_t i = 100; i < 108; i++)
+		box_close(b, i, true);
+	world_run(&w, 200);
+	box_kill(b);
+	a->is_paused = false;
+	world_run(&w, 5000);
+	CU_ASSERT_EQUAL(atomic_load(&a->owned->view.state), HR_SHARD_STOPPED);
+	CU_ASSERT_PTR_NOT_NULL(strstr(a->owned->reason, "others have taken"));
+	world_fini(&w);
+}
+
+static void what_a_fence_says_of_its_owners_addresses_is_known_to_all(void)
+{
+	struct world w;
+	struct box *b = owner_of(&w, 1);
+
+	CU_ASSERT_STRING_EQUAL(b->owned->addresses, "192.0.2.1:7400");
+	CU_ASSERT_EQUAL((int64_t)w.now.mono_us +
+				atomic_load(&b->owned->view.clock_offset_us),
+			(int64_t)w.now.wall_us);
+	world_fini(&w);
+}
+
+static void a_shard_that_was_lost_is_taken_back_by_the_operators_word(void)
+{
+	struct world w;
+	struct box *a = owner_of(&w, 2), *b;
+	struct hr_err err;
+
+	CU_ASSERT_EQUAL(hr_owned_claim(a->owned, &err), -EALREADY);
+	b = box_start(&w, 5);
+	CU_ASSERT_TRUE_FATAL(world_until(&w, a, HR_SHARD_FENCED, 200));
+	CU_ASSERT_TRUE_FATAL(world_until(&w, b, HR_SHARD_READY, 200));
+	box_close(b, 40, true);
+	world_run(&w, 50);
+	CU_ASSERT_EQUAL_FATAL(hr_owned_claim(a->owned, &err), 0);
+	CU_ASSERT_TRUE(world_until(&w, a, HR_SHARD_READY, 1000));
+	CU_ASSERT_TRUE(world_until(&w, b, HR_SHARD_FENCED, 1000));
+	box_close(a, 41, true);
+	world_run(&w, 50);
+	CU_ASSERT_EQUAL(world_finds(&w, 40, NULL), 1);
+	CU_ASSERT_EQUAL(world_finds(&w, 41, NULL), 1);
+	world_fini(&w);
+}
+
 int main(void)
 {
 	static CU_TestInfo tests[] = {
@@ -375,6 +612,27 @@ int main(void)
 		  a_writer_that_cannot_be_opened_is_tried_again },
 		{ "reading that fails is begun again, and nothing is read twice",
 		  reading_that_fails_is_begun_again_and_nothing_is_read_twice },
+		{ "nothing is acknowledged after trouble until the last link is read "
+		  "again",
+		  nothing_is_acknowledged_after_trouble_until_the_last_link_is_read_again },
+		{ "the last link is asked for each second",
+		  the_last_link_is_asked_for_each_second },
+		{ "what a cut log lost is appended again from memory",
+		  what_a_cut_log_lost_is_appended_again_from_memory },
+		{ "a log that was cut and grew again is noticed",
+		  a_log_that_was_cut_and_grew_again_is_noticed },
+		{ "what is in flight when the log is cut is not lost",
+		  what_is_in_flight_when_the_log_is_cut_is_not_lost },
+		{ "beyond memory the shard stops, with the list",
+		  beyond_memory_the_shard_stops_with_the_list },
+		{ "a loss that is accepted is written down, and the shard goes on",
+		  a_loss_that_is_accepted_is_written_down_and_the_shard_goes_on },
+		{ "links that others wrote over lost ones stop the shard",
+		  links_that_others_wrote_over_lost_ones_stop_the_shard },
+		{ "what a fence says of its owner's addresses is known to all",
+		  what_a_fence_says_of_its_owners_addresses_is_known_to_all },
+		{ "a shard that was lost is taken back by the operator's word",
+		  a_shard_that_was_lost_is_taken_back_by_the_operators_word },
 		CU_TEST_INFO_NULL,
 	};
 
