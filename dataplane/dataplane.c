@@ -346,6 +346,16 @@ static int start_with_nice(struct hr_dataplane *d, int nice,
 
 /* ---- views ----------------------------------------------------------------------- */
 
+static bool owns(const void *ctx, uint16_t shard)
+{
+	const struct hr_owner *owner = ctx;
+
+	return atomic_load_explicit(
+		&((struct hr_shard_view *)(uintptr_t)hr_owner_shard(owner, shard))
+			 ->is_ours,
+		memory_order_acquire);
+}
+
 static int start_view(struct hr_dataplane *d, const struct hr_view_ops *ops,
 		      struct hr_err *err)
 {
@@ -354,6 +364,8 @@ static int start_view(struct hr_dataplane *d, const struct hr_view_ops *ops,
 		.set = &d->set,
 		.feed = d->feed,
 		.stats = d->stats,
+		.owns = owns,
+		.owner = d->owner,
 	};
 	int r = ops->start(&d->views[d->n_views].view, &conf, err);
 

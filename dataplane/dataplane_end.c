@@ -190,12 +190,12 @@ enum hr_exit hr_dataplane_end(struct hr_dataplane *d)
 		pthread_join(d->search.thread, NULL);
 	all = drain_log(d, until_us);
 	end_workers(d);
-	hr_owner_free(d->owner); /* whose shards' views the workers read */
-	d->owner = NULL;
 	/* It asks the views where they are. */
 	hr_snapshotter_stop(d->snapshotter);
 	d->snapshotter = NULL;
 	all &= stop_views(d, until_us);
+	hr_owner_free(d->owner); /* whose shards' state workers and views read */
+	d->owner = NULL;
 	/* The ports' last words: they miss frames as long as they are open. */
 	(void)hr_dataplane_round(d, &ignored);
 	left = free_workers(d);

@@ -102,6 +102,7 @@ void hr_owned_leave(struct hr_owned *s, enum hr_phase phase)
 	s->phase = phase;
 	s->deadline_us = 0;
 	hr_owned_doubt(s);
+	atomic_store_explicit(&s->view.is_ours, false, memory_order_release);
 	hr_owned_show(s);
 	drop_writer(s, false);
 	hr_owned_drop_all(s);

@@ -151,6 +151,8 @@ void hr_owned_on_fence(struct hr_owned *s, const struct hr_fence *f,
 	atomic_store_explicit(&s->view.incarnation, f->incarnation,
 			      memory_order_relaxed);
 	keep_addresses(s, f);
+	atomic_store_explicit(&s->view.is_ours, hr_owned_is_own_id(s, &f->owner),
+			      memory_order_release);
 	if (s->phase == HR_PHASE_FENCING && hr_id128_equals(&f->owner, &s->id))
 		became_owner(s, m->stamped_ms, now);
 	else if (!hr_owned_is_own_id(s, &f->owner))

@@ -196,6 +196,18 @@ static unsigned int take_folded(struct hr_owner *o)
 	return taken;
 }
 
+/* Nothing is out at the worker: what was read is in the feed. */
+static void tell_feed(struct hr_owner *o)
+{
+	for (uint32_t i = 0; i < o->n_shards; i++) {
+		const struct hr_owned *s = &o->shards[i];
+
+		if (o->out_links[worker_of(o, s)] == 0)
+			hr_feed_read_to(o->conf.feed, s->shard, s->next_offset,
+					s->caught_up);
+	}
+}
+
 static unsigned int take_closed(struct hr_owner *o)
 {
 	unsigned int taken = 0;
@@ -405,6 +417,7 @@ static void *run(void *arg)
 		if (was_woken(o))
 			o->must_poll = true;
 		busy = pass(o, stops);
+		tell_feed(o);
 		o->must_poll = busy > 0;
 		if (stops && now_us >= o->stop_at_us)
 			break;

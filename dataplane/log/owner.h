@@ -77,6 +77,9 @@ struct hr_shard_view {
 	atomic_bool may_ack;
 	/* It takes epochs, and yet somebody has to do something: hr_owner_reason(). */
 	atomic_bool complains;
+	/* The newest fence of the chain, as far as it is read, is ours: views of this
+	 * shard are this process's to run. */
+	atomic_bool is_ours;
 };
 _Static_assert(sizeof(struct hr_shard_view) == 64, "one cache line");
 

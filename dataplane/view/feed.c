@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -12,7 +13,9 @@
 struct shard {
 	struct hr_link **links;
 	uint64_t slots;
-	uint64_t first, end; /* links first..end-1 are in memory */
+	uint64_t first, end;     /* links first..end-1 are in memory */
+	_Atomic int64_t read_to; /* the committer writes these two, without the lock */
+	atomic_bool is_whole;
 };
 
 /*
@@ -235,9 +238,32 @@ void hr_feed_restart(struct hr_feed *f, uint16_t shard, uint64_t n)
 		hr_link_put(link);
 	}
 	s->first = s->end = n + 1;
+	atomic_store_explicit(&s->is_whole, false, memory_order_release);
 	f->n_news++;
 	pthread_cond_broadcast(&f->news);
 	pthread_mutex_unlock(&f->lock);
+}
+
+/* Behind the links that it speaks of: pairs with the acquires below. */
+void hr_feed_read_to(struct hr_feed *f, uint16_t shard, int64_t offset, bool is_whole)
+{
+	struct shard *s = &f->shards[shard];
+
+	assert(shard < f->n_shards);
+	if (atomic_load_explicit(&s->read_to, memory_order_relaxed) != offset)
+		atomic_store_explicit(&s->read_to, offset, memory_order_release);
+	if (atomic_load_explicit(&s->is_whole, memory_order_relaxed) != is_whole)
+		atomic_store_explicit(&s->is_whole, is_whole, memory_order_release);
+}
+
+int64_t hr_feed_offset(struct hr_feed *f, uint16_t shard)
+{
+	return atomic_load_explicit(&f->shards[shard].read_to, memory_order_acquire);
+}
+
+bool hr_feed_is_whole(struct hr_feed *f, uint16_t shard)
+{
+	return atomic_load_explicit(&f->shards[shard].is_whole, memory_order_acquire);
 }
 
 uint64_t hr_feed_last(struct hr_feed *f, uint16_t shard)

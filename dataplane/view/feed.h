@@ -13,6 +13,7 @@
  * few instructions; no worker ever takes it.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "dataplane/log/link.h"
@@ -42,6 +43,20 @@ uint64_t hr_feed_first(struct hr_feed *feed, uint16_t shard);
 /* Committer. What was put of this shard never was: the log lost it, and its chain is
  * read anew. The next link is n + 1. */
 void hr_feed_restart(struct hr_feed *feed, uint16_t shard, uint64_t n);
+
+/*
+ * Committer. Everything of the shard's partition below this offset has been read and
+ * judged, and what was accepted of it is put; is_whole: that was the whole chain, as of
+ * when reading began or later. Offsets grow, but for a log that was cut; cheap where
+ * nothing changed.
+ */
+void hr_feed_read_to(struct hr_feed *feed, uint16_t shard, int64_t offset,
+		     bool is_whole);
+/* View. How far that is (0: nothing yet). */
+int64_t hr_feed_offset(struct hr_feed *feed, uint16_t shard);
+/* View. Was the chain read to its end once? Before, a view may stand beyond the newest
+ * link and nothing is wrong. */
+bool hr_feed_is_whole(struct hr_feed *feed, uint16_t shard);
 
 /* The newest n of a shard, 0 for none. */
 uint64_t hr_feed_last(struct hr_feed *feed, uint16_t shard);

@@ -20,6 +20,7 @@
 #define BACKOFF_MIN_MS 20u
 #define BACKOFF_MAX_MS 1000u
 #define REPLAY_WAIT_MS 5u
+#define OWNERS_US 50000u
 #define PASSWORD_MAX 512
 
 /* ---- told to others ----------------------------------------------------------------- */
@@ -39,8 +40,9 @@ static void tell_lag(struct hr_view *v)
 		struct hr_redis_shard *s = &v->shards[i];
 		uint64_t last = hr_feed_last(v->conf.feed, i);
 
-		hr_stat_set(s->lag_links,
-			    last > s->in_redis.n ? last - s->in_redis.n : 0);
+		hr_stat_set(s->lag_links, s->is_ours && last > s->in_redis.n
+						  ? last - s->in_redis.n
+						  : 0);
 	}
 }
 
@@ -54,6 +56,8 @@ static void tell_progress(struct hr_view *v)
 	for (uint16_t i = 0; i < v->n_shards; i++) {
 		const struct hr_redis_shard *s = &v->shards[i];
 
+		if (!s->is_ours)
+			continue;
 		if (s->is_stopped) {
 			tell(v, HR_VIEW_STOPPED, s->why);
 			return;
@@ -117,7 +121,7 @@ static int gather_one(struct hr_view *v, uint16_t shard, struct hr_err *err)
 	struct hr_link *link;
 	int r;
 
-	if (s->is_stopped || !s->is_checked) {
+	if (!s->is_ours || s->is_stopped || !s->is_checked) {
 		hr_redis_links_leave(&v->links, shard);
 		return 0;
 	}
@@ -174,8 +178,8 @@ static bool is_all_applied(struct hr_view *v)
 	for (uint16_t i = 0; i < v->n_shards; i++) {
 		const struct hr_redis_shard *s = &v->shards[i];
 
-		if (s->is_stopped || !s->is_checked ||
-		    s->in_redis.n < hr_feed_last(v->conf.feed, i))
+		if (s->is_ours && (s->is_stopped || !s->is_checked ||
+				   s->in_redis.n < hr_feed_last(v->conf.feed, i)))
 			return false;
 	}
 	return true;
@@ -187,7 +191,7 @@ static bool is_over(struct hr_view *v)
 	for (uint16_t i = 0; i < v->n_shards; i++) {
 		const struct hr_redis_shard *s = &v->shards[i];
 
-		if (!s->is_stopped &&
+		if (s->is_ours && !s->is_stopped &&
 		    (!s->is_checked || s->in_redis.n < hr_feed_last(v->conf.feed, i)))
 			return false;
 	}
@@ -244,6 +248,7 @@ static int connect_and_sync(struct hr_view *v, struct hr_err *err)
 	const struct hr_config *c = v->conf.config;
 	int r = hr_redis_conn_open(&v->conn, c->redis_host, c->redis_port, err);
 
+	hr_redis_look_at_owners(v);
 	if (r == 0)
 		r = authenticate(v, err);
 	if (r == 0)
@@ -264,6 +269,9 @@ static void wait_for_links(struct hr_view *v)
 {
 	uint64_t now = hr_mono_us(), until = v->next_audit_us, end = end_us(v);
 
+	/* Nobody wakes us when a shard becomes ours. */
+	if (v->n_ours < v->n_shards && until > now + OWNERS_US)
+		until = now + OWNERS_US;
 	if (end < until)
 		until = end;
 	if (v->links.replay != NULL || now >= until)
@@ -275,6 +283,7 @@ static int turn(struct hr_view *v, struct hr_err *err)
 {
 	int r;
 
+	hr_redis_look_at_owners(v);
 	hr_redis_check(v);
 	if (atomic_load_explicit(&v->drains, memory_order_acquire) && is_over(v)) {
 		v->was_drained = is_all_applied(v);
@@ -284,6 +293,7 @@ static int turn(struct hr_view *v, struct hr_err *err)
 		r = hr_redis_sync(v, err);
 		if (r < 0)
 			return r;
+		hr_redis_check(v); /* or a shard without news would wait a second */
 	}
 	r = hr_redis_gather(v, err);
 	if (r < 0)

@@ -241,12 +241,14 @@ static int take_positions(struct hr_view *v, bool *as_written, struct hr_err *er
 		r = hr_redis_expect(v, &reply, err);
 	if (r < 0)
 		return r;
-	*as_written =
-		reply->type == REDIS_REPLY_ARRAY && reply->elements == v->n_shards;
-	for (uint32_t i = 0; i < v->n_shards && *as_written; i++) {
-		const redisReply *x = reply->element[i];
+	*as_written = reply->type == REDIS_REPLY_ARRAY && reply->elements == v->n_ours;
+	for (uint32_t i = 0, at = 0; i < v->n_shards && *as_written; i++) {
 		const char *text = v->shards[i].text;
+		const redisReply *x;
 
+		if (!v->shards[i].is_ours)
+			continue;
+		x = reply->element[at++];
 		*as_written = x->type == REDIS_REPLY_STRING ? strcmp(x->str, text) == 0
 							    : text[0] == '\0';
 	}
@@ -325,10 +327,11 @@ int hr_redis_exchange(struct hr_view *v, struct hr_err *err)
 	if (r < 0)
 		return r;
 	hr_redis_put_watch(v);
-	hr_resp_command(&v->out, 1 + v->n_shards);
+	hr_resp_command(&v->out, 1 + v->n_ours);
 	hr_resp_word(&v->out, "MGET");
 	for (uint32_t s = 0; s < v->n_shards; s++)
-		hr_resp_word(&v->out, v->shards[s].key);
+		if (v->shards[s].is_ours)
+			hr_resp_word(&v->out, v->shards[s].key);
 	n_reads = ask(v, err);
 	if (n_reads < 0)
 		return n_reads;

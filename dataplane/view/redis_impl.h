@@ -35,8 +35,9 @@
  * nothing there. */
 #define HR_REDIS_TICK_LINKS 4096u
 #define HR_REDIS_TICK_HELD_BYTES (32u << 20)
-/* The log stood below a position for so long: it will not grow there by itself. */
-#define HR_REDIS_BEYOND_US 5000000u
+/* The log was read to its end and stood below a position for so long: it will not grow
+ * there by itself. */
+#define HR_REDIS_BEYOND_US 2000000u
 
 struct hr_redis_shard {
 	char key[32]; /* headrace:shard:<s> */
@@ -46,6 +47,7 @@ struct hr_redis_shard {
 	struct hr_position taken; /* in_redis, or the last link of the open tick */
 	struct hr_position sent;  /* of the EXEC that is on its way */
 	bool is_sent;
+	bool is_ours;    /* as of the last look; watched and read if so */
 	bool is_checked; /* the log says the same of in_redis, or soon will be asked */
 	bool is_stopped; /* until its position changes, or (beyond) the log does */
 	bool is_beyond;
@@ -59,6 +61,7 @@ struct hr_redis_shard {
 struct hr_view {
 	struct hr_view_conf conf;
 	uint32_t n_shards;
+	uint32_t n_ours;
 	struct hr_redis_shard *shards;
 	struct hr_redis_conn conn;
 	struct hr_redis_tick tick;
@@ -103,6 +106,9 @@ void hr_redis_forget(struct hr_view *v);
 void hr_redis_arrived(struct hr_view *v, uint16_t shard);
 /* Compare unchecked positions with the log. */
 void hr_redis_check(struct hr_view *v);
+/* Look whose the shards are now. What came or went is forgotten, and the positions are
+ * read anew. */
+void hr_redis_look_at_owners(struct hr_view *v);
 void hr_redis_stop_shard(struct hr_view *v, uint16_t shard, const char *why);
 
 /* ---- redis_exchange.c -------------------------------------------------------------- */

@@ -34,6 +34,42 @@ void hr_redis_stop_shard(struct hr_view *v, uint16_t shard, const char *why)
 	(void)snprintf(s->why, sizeof(s->why), "%s", why);
 }
 
+/* ---- whose ---------------------------------------------------------------------------- */
+
+/* Nothing is known of a shard that comes or goes. */
+static void forget_shard(struct hr_view *v, uint16_t shard)
+{
+	struct hr_redis_shard *s = &v->shards[shard];
+
+	hr_redis_links_leave(&v->links, shard);
+	hr_redis_links_done(&v->links, shard, UINT64_MAX);
+	s->is_sent = s->is_checked = s->is_stopped = s->is_beyond = false;
+	s->beyond_since_us = 0;
+}
+
+void hr_redis_look_at_owners(struct hr_view *v)
+{
+	bool has_changed = false;
+
+	for (uint16_t s = 0; s < v->n_shards; s++) {
+		bool is_ours = hr_view_owns(&v->conf, s);
+
+		if (is_ours == v->shards[s].is_ours)
+			continue;
+		v->shards[s].is_ours = is_ours;
+		v->n_ours += is_ours ? 1 : UINT32_MAX;
+		has_changed = true;
+		forget_shard(v, s);
+		if (v->conf.owns != NULL)
+			hr_info("view", "redis: shard %u is %s", s,
+				is_ours ? "ours" : "another appliance's");
+	}
+	if (!has_changed)
+		return;
+	hr_redis_forget(v);
+	v->next_audit_us = 0;
+}
+
 /* ---- latency and how far ----------------------------------------------------------- */
 
 /* Only what came while this process ran and was not in Redis before. */
@@ -173,18 +209,24 @@ static bool adopt(struct hr_view *v, uint16_t shard, const redisReply *reply)
 
 void hr_redis_put_watch(struct hr_view *v)
 {
-	hr_resp_command(&v->out, 1 + v->n_shards);
+	if (v->n_ours == 0)
+		return;
+	hr_resp_command(&v->out, 1 + v->n_ours);
 	hr_resp_word(&v->out, "WATCH");
 	for (uint32_t s = 0; s < v->n_shards; s++)
-		hr_resp_word(&v->out, v->shards[s].key);
+		if (v->shards[s].is_ours)
+			hr_resp_word(&v->out, v->shards[s].key);
 }
 
 static int read_positions(struct hr_view *v, bool *changed, struct hr_err *err)
 {
 	for (uint16_t s = 0; s < v->n_shards; s++) {
 		redisReply *reply;
-		int r = hr_redis_conn_reply(&v->conn, &reply, err);
+		int r;
 
+		if (!v->shards[s].is_ours)
+			continue;
+		r = hr_redis_conn_reply(&v->conn, &reply, err);
 		if (r < 0)
 			return r;
 		if (reply->type == REDIS_REPLY_ERROR &&
@@ -226,6 +268,8 @@ int hr_redis_sync(struct hr_view *v, struct hr_err *err)
 	hr_resp_word(&v->out, "UNWATCH");
 	hr_redis_put_watch(v);
 	for (uint32_t s = 0; s < v->n_shards; s++) {
+		if (!v->shards[s].is_ours)
+			continue;
 		hr_resp_command(&v->out, 2);
 		hr_resp_word(&v->out, "GET");
 		hr_resp_word(&v->out, v->shards[s].key);
@@ -235,7 +279,7 @@ int hr_redis_sync(struct hr_view *v, struct hr_err *err)
 		r = read_info(v, err);
 	if (r == 0)
 		r = hr_redis_expect_ok(v, err);
-	if (r == 0)
+	if (r == 0 && v->n_ours > 0)
 		r = hr_redis_expect_ok(v, err);
 	if (r == 0)
 		r = read_positions(v, &changed, err);
@@ -262,15 +306,15 @@ static void check_beyond(struct hr_view *v, uint16_t shard, uint64_t last)
 		if (s->is_beyond)
 			s->is_stopped = s->is_beyond = false;
 	}
-	/* Nothing folded at all: the log is not there yet. */
-	if (last == 0 || now - s->beyond_since_us < HR_REDIS_BEYOND_US)
+	/* While the chain is being read nothing is wrong, however long that takes. */
+	if (!hr_feed_is_whole(v->conf.feed, shard) ||
+	    now - s->beyond_since_us < HR_REDIS_BEYOND_US)
 		return;
 	hr_fail(&err, -EPROTO,
 		"shard %u: Redis is at link %" PRIu64
 		" and the log is read up to %" PRIu64
-		" only: this passes where the log is out of reach or another appliance "
-		"owns the shard; else Redis was filled from another log, or the log "
-		"was cut: give it the Redis that belongs to it, or delete user:*, "
+		", its end: Redis was filled from another log, or the log was cut: "
+		"give it the Redis that belongs to it, or delete user:*, "
 		"category:* and headrace:* here to have them filled from the log",
 		shard, s->in_redis.n, last);
 	s->is_beyond = true;
@@ -299,7 +343,7 @@ static void check_shard(struct hr_view *v, uint16_t shard)
 void hr_redis_check(struct hr_view *v)
 {
 	for (uint16_t s = 0; s < v->n_shards; s++)
-		if (!v->shards[s].is_checked &&
+		if (v->shards[s].is_ours && !v->shards[s].is_checked &&
 		    (!v->shards[s].is_stopped || v->shards[s].is_beyond))
 			check_shard(v, s);
 }

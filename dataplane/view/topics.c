@@ -137,9 +137,12 @@ static const struct hr_topics_publisher *worst(const struct hr_view *v)
 	};
 	const struct hr_topics_publisher *found = &v->publishers[0];
 
-	for (uint32_t s = 1; s < v->n_publishers; s++)
-		if (badness[state_of(&v->publishers[s])] > badness[state_of(found)])
-			found = &v->publishers[s];
+	for (uint32_t s = 1; s < v->n_publishers; s++) {
+		const struct hr_topics_publisher *p = &v->publishers[s];
+
+		if (badness[state_of(p)] > badness[state_of(found)])
+			found = p;
+	}
 	return found;
 }
 
@@ -178,6 +181,14 @@ static uint64_t view_applied(const struct hr_view *view, uint16_t shard)
 		       ? atomic_load_explicit(&v->publishers[shard].applied,
 					      memory_order_acquire)
 		       : 0;
+}
+
+static bool is_away(const struct hr_view *view, uint32_t shard)
+{
+	struct hr_view *v = (struct hr_view *)(uintptr_t)view;
+
+	return atomic_load_explicit(&v->publishers[shard].is_away,
+				    memory_order_acquire);
 }
 
 /* ---- statistics: all rows but kafka_lag and the latency are this thread's ------------ */
@@ -254,7 +265,8 @@ static void rows_write(struct hr_view *v)
 		uint64_t applied = view_applied(v, (uint16_t)s);
 
 		hr_stat_set(v->applied_link[s], applied);
-		hr_stat_set(v->lag_links[s], last > applied ? last - applied : 0);
+		hr_stat_set(v->lag_links[s],
+			    last > applied && !is_away(v, s) ? last - applied : 0);
 		errors += atomic_load_explicit(&v->publishers[s].errors,
 					       memory_order_relaxed);
 	}
@@ -431,8 +443,8 @@ static int view_start(struct hr_view **out, const struct hr_view_conf *conf,
 static bool is_drained(const struct hr_view *v)
 {
 	for (uint32_t s = 0; s < v->n_publishers; s++)
-		if (view_applied(v, (uint16_t)s) <
-		    hr_feed_last(v->conf.feed, (uint16_t)s))
+		if (!is_away(v, s) && view_applied(v, (uint16_t)s) <
+					      hr_feed_last(v->conf.feed, (uint16_t)s))
 			return false;
 	return true;
 }

@@ -170,7 +170,7 @@ static int warm_one(struct hr_topics_publisher *p, rd_kafka_topic_t *topic,
 
 	if (hr_kafka_warm(p->producer, topic, WARM_MS, NULL))
 		return 0;
-	if (hr_topics_stops(p->view))
+	if (hr_topics_must_end(p))
 		return -ECANCELED;
 	rd_kafka_poll(hr_kafka_handle(p->producer), 0);
 	hr_kafka_last_error(p->producer, last, sizeof(last));
@@ -202,7 +202,7 @@ static int init(struct hr_topics_publisher *p, struct hr_err *err)
 
 		if (e == NULL)
 			return 0;
-		if (hr_topics_stops(p->view)) {
+		if (hr_topics_must_end(p)) {
 			rd_kafka_error_destroy(e);
 			return -ECANCELED;
 		}
@@ -249,7 +249,7 @@ static int read_to(struct hr_topics_publisher *p, int64_t end, bool *has,
 	while (r == 0 && reached < end) {
 		rd_kafka_message_t *m = rd_kafka_consume(topic, p->shape.shard, 100);
 
-		if (hr_topics_stops(p->view))
+		if (hr_topics_must_end(p))
 			r = -ECANCELED;
 		else if (hr_mono_us() >= until_us)
 			r = hr_topics_not_now(
@@ -413,7 +413,11 @@ bool hr_topics_is_folded(struct hr_topics_publisher *p, int64_t end)
 	struct hr_link *link;
 	int64_t offset;
 
-	if (end < 0 || n == 0 || hr_feed_get(feed, p->shape.shard, n, &link) != 1)
+	if (end < 0 || n == 0)
+		return false;
+	if (hr_feed_offset(feed, p->shape.shard) >= end)
+		return true;
+	if (hr_feed_get(feed, p->shape.shard, n, &link) != 1)
 		return false;
 	offset = link->offset;
 	hr_link_put(link);

@@ -158,6 +158,7 @@ struct hr_topics_publisher {
 	atomic_uint state; /* enum hr_view_state */
 	_Atomic uint64_t applied;
 	_Atomic uint64_t errors;
+	atomic_bool is_away; /* the shard is not ours: nothing is to be done */
 	atomic_bool is_idle; /* waits for the feed: the view's thread wakes it */
 	_Atomic uint64_t taken;
 	/* Connections closed, by librdkafka's threads. */
@@ -224,6 +225,14 @@ static inline bool hr_topics_stops(const struct hr_view *view)
 				    memory_order_acquire);
 }
 
+/* The view ends, or the shard is not ours any more: whoever waits for a broker gives up,
+ * and nothing of it is begun again. */
+static inline bool hr_topics_must_end(const struct hr_topics_publisher *p)
+{
+	return hr_topics_stops(p->view) ||
+	       !hr_view_owns(&p->view->conf, p->shape.shard);
+}
+
 int hr_topics_publisher_init(struct hr_topics_publisher *p, struct hr_view *view,
 			     uint16_t shard, struct hr_err *err);
 void hr_topics_publisher_fini(struct hr_topics_publisher *p);
@@ -256,7 +265,7 @@ bool hr_topics_is_fence(rd_kafka_resp_err_t code);
 /*
  * Open a producer, fence its predecessors and read the position: p->at and p->ends
  * are set. Returns 0; -EAGAIN when it may be tried again (err says what was in the
- * way), -ECANCELED when the view stops; any other: stop by name.
+ * way), -ECANCELED when the view stops or the shard is not ours any more; any other: stop by name.
  */
 int hr_topics_connect(struct hr_topics_publisher *p, struct hr_err *err);
 /* Destroy the producer; what it had open ends with the next one's init. */
@@ -269,8 +278,7 @@ void hr_topics_disconnect(struct hr_topics_publisher *p);
 int hr_topics_transact(struct hr_topics_publisher *p, struct hr_err *err);
 /* Where the shard's log partition ends now; -1: nobody tells. */
 int64_t hr_topics_log_end(struct hr_topics_publisher *p);
-/* Everything in it below `end` has been folded into the feed, as far as is known: the
- * newest link is the last record there, or stands behind it. */
+/* Everything in it below `end` has been folded into the feed, as far as is known. */
 bool hr_topics_is_folded(struct hr_topics_publisher *p, int64_t end);
 
 #endif

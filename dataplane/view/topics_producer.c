@@ -41,7 +41,7 @@ static int refused(struct hr_topics_publisher *p, const rd_kafka_message_t *burs
 		rd_kafka_poll(hr_kafka_handle(p->producer), 10);
 		break;
 	}
-	return hr_topics_stops(p->view) ? -ECANCELED : 0;
+	return hr_topics_must_end(p) ? -ECANCELED : 0;
 }
 
 /* n records, of which rows[order[0]] is the first. Returns how many were taken. */
@@ -197,7 +197,7 @@ static int flush(struct hr_topics_publisher *p, struct hr_err *err)
 
 	while (rd_kafka_flush(hr_kafka_handle(p->producer), HR_TOPICS_ASK_MS) !=
 	       RD_KAFKA_RESP_ERR_NO_ERROR) {
-		if (hr_topics_stops(p->view))
+		if (hr_topics_must_end(p))
 			return -ECANCELED;
 		hr_topics_not_now(p, "writing", "the brokers do not answer", err);
 		if (hr_mono_us() >= until_us || hr_kafka_is_fatal(p->producer))
@@ -237,7 +237,7 @@ static void abort_it(struct hr_topics_publisher *p)
 
 		again = e != NULL && !rd_kafka_error_is_fatal(e) &&
 			rd_kafka_error_is_retriable(e) && hr_mono_us() < until_us &&
-			!hr_topics_stops(p->view);
+			!hr_topics_must_end(p);
 		if (e != NULL)
 			rd_kafka_error_destroy(e);
 	}
@@ -256,7 +256,7 @@ static int commit(struct hr_topics_publisher *p, struct hr_err *err)
 		if (!rd_kafka_error_is_fatal(e) &&
 		    !rd_kafka_error_txn_requires_abort(e) &&
 		    rd_kafka_error_is_retriable(e) && hr_mono_us() < until_us &&
-		    !hr_topics_stops(p->view)) {
+		    !hr_topics_must_end(p)) {
 			hr_fail(err, -EAGAIN, "shard %u: committing: %s",
 				p->shape.shard, rd_kafka_error_string(e));
 			hr_topics_tell(p, HR_VIEW_CONNECTING, err->text);

@@ -18,8 +18,9 @@
 #define ALARM_US 1000000u
 #define BACKOFF_MIN_MS 20u
 #define BACKOFF_MAX_MS 2000u
-/* Fenced: somebody else took over. If both go on, each holds for ever longer. */
-#define FENCE_MIN_MS 1000u
+#define AWAY_US 50000u /* between two looks at whose the shard is */
+/* Fenced and still the owner: if it goes on, we hold for ever longer. */
+#define FENCE_MIN_MS 200u
 #define FENCE_MAX_MS 60000u
 #define FENCE_FORGET_US 300000000u
 #define FENCE_FOLD_US 10000000u
@@ -169,8 +170,11 @@ static void sleep_ms(struct hr_topics_publisher *p, uint32_t ms)
 {
 	uint64_t until_us = hr_mono_us() + (uint64_t)ms * 1000;
 
-	while (hr_mono_us() < until_us && !hr_topics_stops(p->view))
-		wait_until(p, until_us, false);
+	while (hr_mono_us() < until_us && !hr_topics_must_end(p))
+		wait_until(p,
+			   until_us < hr_mono_us() + AWAY_US ? until_us
+							     : hr_mono_us() + AWAY_US,
+			   false);
 }
 
 static void count_error(struct hr_topics_publisher *p)
@@ -178,26 +182,54 @@ static void count_error(struct hr_topics_publisher *p)
 	atomic_fetch_add_explicit(&p->errors, 1, memory_order_relaxed);
 }
 
+static void lag_tell(struct hr_topics_publisher *p)
+{
+	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT; t++)
+		for (uint32_t i = 0;
+		     p->lag[t] != NULL && i < hr_topics_own(&p->shape, t); i++)
+			hr_stat_set(p->lag[t][i], p->batch.counts[t][i]);
+}
+
 /* ---- fenced ---------------------------------------------------------------------------- */
 
+/* The chain as it is now, to its end, or until it shows a new owner. */
+static void read_chain(struct hr_topics_publisher *p)
+{
+	uint64_t until_us = hr_mono_us() + FENCE_FOLD_US;
+	int64_t end = -1;
+
+	while (!hr_topics_must_end(p) && hr_mono_us() < until_us) {
+		if (end < 0)
+			end = hr_topics_log_end(p);
+		if (hr_topics_is_folded(p, end))
+			return;
+		sleep_ms(p, FOLD_POLL_MS);
+	}
+}
+
 /*
- * Another publisher of this shard began. If it is of the shard's new owner, the chain
- * shows it: read to its end before taking the place back. If it is not, both would
- * fence each other for ever, so each time we wait longer.
+ * Another publisher of this shard began. The chain says whose the shard is: a new owner
+ * fences there before its publisher does here. So it is read to its end first, and only
+ * if the shard is still ours its place is taken back. (Without that two appliances
+ * fenced each other's publishers for six to nine seconds, and longer.) If a fence comes
+ * all the same it was a transaction that timed out, or somebody who is no owner, and each
+ * time we wait longer.
  */
 static void sit_out_fence(struct hr_topics_publisher *p)
 {
 	uint64_t now_us = hr_mono_us();
-	uint64_t until_us;
-	int64_t end;
 	char text[160];
 
+	p->was_fenced = false;
+	read_chain(p);
+	if (hr_topics_must_end(p))
+		return;
 	if (p->fenced_us != 0 && now_us - p->fenced_us > FENCE_FORGET_US)
 		p->fence_backoff_ms = FENCE_MIN_MS;
 	p->fenced_us = now_us;
 	snprintf(text, sizeof(text),
-		 "shard %u: another publisher of this data set took over (or a "
-		 "transaction timed out); trying again in %u ms",
+		 "shard %u: another publisher of this data set began although the "
+		 "shard is ours (or a transaction timed out); trying again in %u ms",
 		 p->shape.shard, p->fence_backoff_ms);
 	hr_warn("view", "topics: %s", text);
 	hr_topics_tell(p, HR_VIEW_CONNECTING, text);
@@ -206,12 +238,30 @@ static void sit_out_fence(struct hr_topics_publisher *p)
 		 p->fence_backoff_ms + (uint32_t)(now_us % (p->fence_backoff_ms / 2)));
 	if (p->fence_backoff_ms < FENCE_MAX_MS)
 		p->fence_backoff_ms *= 2;
-	until_us = hr_mono_us() + FENCE_FOLD_US;
-	end = hr_topics_log_end(p);
-	while (!hr_topics_is_folded(p, end) && hr_mono_us() < until_us &&
-	       !hr_topics_stops(p->view))
-		sleep_ms(p, FOLD_POLL_MS);
+}
+
+/* The shard is another's: whatever is open is the next publisher's init to end. */
+static void step_down(struct hr_topics_publisher *p)
+{
+	if (p->producer != NULL)
+		hr_info("view", "topics: shard %u is another appliance's now",
+			p->shape.shard);
+	hr_topics_disconnect(p);
+	hr_replay_close(p->replay);
+	p->replay = NULL;
+	hr_topics_batch_clear(&p->batch);
+	lag_tell(p);
 	p->was_fenced = false;
+	p->backoff_ms = BACKOFF_MIN_MS;
+	p->fence_backoff_ms = FENCE_MIN_MS;
+	hr_topics_tell(p, HR_VIEW_LIVE, "");
+	atomic_store_explicit(&p->is_away, true, memory_order_release);
+}
+
+static void come_back(struct hr_topics_publisher *p)
+{
+	hr_topics_tell(p, HR_VIEW_CONNECTING, "");
+	atomic_store_explicit(&p->is_away, false, memory_order_release);
 }
 
 /* ---- links ------------------------------------------------------------------------------- */
@@ -291,7 +341,7 @@ static int next_of_replay(struct hr_topics_publisher *p, struct hr_link **out,
 		if (r == -EIO)
 			return -EAGAIN; /* snapshots are out of reach for now */
 	}
-	while (r == 0 && !hr_topics_stops(v)) {
+	while (r == 0 && !hr_topics_must_end(p)) {
 		struct hr_link *link;
 
 		r = hr_replay_next(p->replay, REPLAY_MS, &link, err);
@@ -377,14 +427,6 @@ static int next_link(struct hr_topics_publisher *p, struct hr_link **out,
 	hr_replay_close(p->replay);
 	p->replay = NULL;
 	return r == 0 ? look_ahead(p, err) : r;
-}
-
-static void lag_tell(struct hr_topics_publisher *p)
-{
-	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT; t++)
-		for (uint32_t i = 0;
-		     p->lag[t] != NULL && i < hr_topics_own(&p->shape, t); i++)
-			hr_stat_set(p->lag[t][i], p->batch.counts[t][i]);
 }
 
 static bool is_full(const struct hr_topics_publisher *p)
@@ -543,7 +585,7 @@ static void transact(struct hr_topics_publisher *p)
 			hr_topics_tell(p, HR_VIEW_CATCHING_UP, "");
 	} else if (r == -ENODATA) {
 		stop_by_name(p, &err);
-	} else if (!hr_topics_stops(p->view)) {
+	} else if (!hr_topics_must_end(p)) {
 		hr_warn("view", "topics: %s; reading the position again", err.text);
 		give_up_producer(p);
 		back_off(p, &err);
@@ -595,9 +637,20 @@ void *hr_topics_publish(void *publisher)
 	struct hr_view *v = p->view;
 
 	while (!hr_topics_stops(v)) {
-		if (!atomic_load_explicit(&v->topics_are_there, memory_order_acquire) ||
-		    atomic_load_explicit(&p->state, memory_order_relaxed) ==
-			    HR_VIEW_STOPPED)
+		bool is_away = atomic_load_explicit(&p->is_away, memory_order_relaxed);
+
+		bool is_ours = hr_view_owns(&v->conf, p->shape.shard);
+
+		if (!is_ours && !is_away)
+			step_down(p);
+		else if (!is_ours)
+			wait_until(p, hr_mono_us() + AWAY_US, false);
+		else if (is_away)
+			come_back(p);
+		else if (!atomic_load_explicit(&v->topics_are_there,
+					       memory_order_acquire) ||
+			 atomic_load_explicit(&p->state, memory_order_relaxed) ==
+				 HR_VIEW_STOPPED)
 			wait_until(p, hr_mono_us() + (uint64_t)IDLE_MS * 1000, false);
 		else if (p->producer == NULL)
 			connect_once(p);

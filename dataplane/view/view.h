@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "common/error.h"
+#include "common/mutant.h"
 #include "dataplane/log/record.h"
 
 struct hr_config;
@@ -40,7 +41,7 @@ int hr_position_parse(const char *text, size_t n, struct hr_position *out);
 enum hr_view_state {
 	HR_VIEW_CONNECTING, /* its store is out of reach; retried */
 	HR_VIEW_CATCHING_UP,
-	HR_VIEW_LIVE,
+	HR_VIEW_LIVE,    /* of all shards that are ours */
 	HR_VIEW_STOPPED, /* by name: hr_view_reason() */
 };
 
@@ -49,7 +50,22 @@ struct hr_view_conf {
 	const struct hr_data_set *set;
 	struct hr_feed *feed;
 	struct hr_stats *stats;
+	/*
+	 * Is this process the owner of a shard's chain, as far as it is read? Any thread.
+	 * The view runs such shards and leaves the others to their owners: it writes
+	 * nothing of theirs, takes nothing from them, and begins behind the position in
+	 * the store when a shard is ours (again). NULL: all are, for a process that
+	 * stands alone.
+	 */
+	bool (*owns)(const void *owner, uint16_t shard);
+	const void *owner;
 };
+
+static inline bool hr_view_owns(const struct hr_view_conf *conf, uint16_t shard)
+{
+	return conf->owns == NULL || HR_MUTANT(view_by_former_owner) ||
+	       conf->owns(conf->owner, shard);
+}
 
 struct hr_view;
 

@@ -22,6 +22,8 @@
 struct feed_shard {
 	struct hr_link **links;
 	uint64_t n, max;
+	int64_t read_to; /* the committer's */
+	bool is_whole;
 };
 
 struct hr_feed {
@@ -109,6 +111,15 @@ int hr_fold_new(struct hr_fold **out, const struct hr_data_set *set, uint16_t sh
 void hr_fold_free(struct hr_fold *fold)
 {
 	(void)fold;
+}
+
+void hr_feed_read_to(struct hr_feed *feed, uint16_t shard, int64_t offset,
+		     bool is_whole)
+{
+	struct feed_shard *s = &feed->shards[shard];
+
+	s->read_to = offset;
+	s->is_whole = is_whole;
 }
 
 uint64_t app_feed_last(struct app *app, uint16_t shard)

@@ -74,6 +74,7 @@ static void append(struct world *w, uint16_t shard, uint16_t kind, uint32_t n_it
 	w->shards[shard].links[w->shards[shard].n++] = link;
 	pthread_mutex_unlock(&w->lock);
 	hr_feed_put(w->feed, link);
+	hr_feed_read_to(w->feed, shard, (int64_t)w->shards[shard].n, !w->is_reading);
 	w->shards[shard].body_bytes = 0;
 }
 
@@ -88,6 +89,7 @@ struct world *world_open(uint32_t n_shards, size_t keep_bytes)
 	struct world *w = calloc(1, sizeof(*w));
 	char path[96];
 
+	w->is_reading = true; /* until a view starts, or load comes */
 	w->set.generation = 1;
 	w->set.n_shards = n_shards;
 	strcpy(w->set.log_topic, "none");
@@ -109,6 +111,7 @@ struct world *world_open(uint32_t n_shards, size_t keep_bytes)
 			(uint32_t)hr_chain_config_encode(w->shards[s].body, &config);
 		append(w, s, HR_BODY_CONFIG, 0, 0);
 	}
+	w->is_reading = false;
 	the_world = w;
 	return w;
 }
@@ -208,14 +211,49 @@ uint64_t world_last(struct world *w, uint16_t shard)
 	return hr_feed_last(w->feed, shard);
 }
 
-void world_start_view(struct world *w)
+void world_read(struct world *w)
 {
-	const struct hr_view_conf conf = {
-		.config = &w->config, .set = &w->set, .feed = w->feed, .stats = w->stats
-	};
+	w->is_reading = false;
+	for (uint16_t s = 0; s < w->set.n_shards; s++)
+		hr_feed_read_to(w->feed, s, (int64_t)w->shards[s].n, true);
+}
+
+static bool owns(const void *owner, uint16_t shard)
+{
+	return !atomic_load(&((struct world *)(uintptr_t)owner)->away[shard]);
+}
+
+static bool owns_others(const void *owner, uint16_t shard)
+{
+	return !owns(owner, shard);
+}
+
+static struct hr_view *start(struct world *w,
+			     bool (*whose)(const void *owner, uint16_t shard))
+{
+	const struct hr_view_conf conf = { .config = &w->config,
+					   .set = &w->set,
+					   .feed = w->feed,
+					   .stats = w->stats,
+					   .owns = whose,
+					   .owner = w };
+	struct hr_view *view;
 	struct hr_err err;
 
-	CU_ASSERT_EQUAL_FATAL(hr_view_redis.start(&w->view, &conf, &err), 0);
+	CU_ASSERT_EQUAL_FATAL(hr_view_redis.start(&view, &conf, &err), 0);
+	return view;
+}
+
+void world_start_view(struct world *w)
+{
+	if (!w->is_reading)
+		world_read(w);
+	w->view = start(w, owns);
+}
+
+struct hr_view *world_start_other(struct world *w)
+{
+	return start(w, owns_others);
 }
 
 bool world_stop_view(struct world *w, uint32_t drain_ms)

@@ -9,6 +9,7 @@
  */
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -45,6 +46,8 @@ struct world {
 	} shards[WORLD_SHARDS_MAX];
 	struct hr_view *view;
 	uint32_t n_replays;
+	bool is_reading;                    /* the chain's end is not reached yet */
+	atomic_bool away[WORLD_SHARDS_MAX]; /* another appliance owns the shard */
 };
 
 /* Each shard has its CONFIG link. */
@@ -59,6 +62,10 @@ void world_epoch(struct world *w, uint16_t shard, const struct world_event *even
 uint64_t world_last(struct world *w, uint16_t shard);
 
 void world_start_view(struct world *w);
+/* A second one, which owns what the first does not. */
+struct hr_view *world_start_other(struct world *w);
+/* The end is reached after all. */
+void world_read(struct world *w);
 bool world_stop_view(struct world *w, uint32_t drain_ms);
 /* Everything in the log is in Redis, within that time. */
 bool world_settle(struct world *w, uint32_t timeout_ms);

@@ -316,6 +316,16 @@ struct follow_arg {
 	uint16_t shard;
 };
 
+/* As the committer does; the link is the feed's then. */
+static void put(struct hr_feed *feed, struct hr_link *link)
+{
+	const uint16_t shard = link->shard;
+	const int64_t offset = link->offset;
+
+	hr_feed_put(feed, link);
+	hr_feed_read_to(feed, shard, offset + 1, false);
+}
+
 static void *follow(void *p)
 {
 	struct follow_arg arg = *(struct follow_arg *)p;
@@ -330,7 +340,7 @@ static void *follow(void *p)
 
 		r = hr_replay_next(replay, 50, &link, &err);
 		if (r > 0)
-			hr_feed_put(arg.f->feed, link);
+			put(arg.f->feed, link);
 	}
 	if (r < 0)
 		fprintf(stderr, "follower: %s\n", err.text);
