@@ -198,6 +198,8 @@ static int make_seat(struct hr_dataplane *d, struct hr_worker_shard *shard,
 		return 0;
 	shard->seat = &d->seats[shard->shard];
 	shard->seat->fold = shard->fold;
+	/* For what a stream waits for, whatever else uses up the budget. */
+	shard->intake->reserve = 1;
 	return hr_streams_new(&shard->seat->streams, &conf, err);
 }
 

@@ -10,6 +10,8 @@
 #include <rte_ring.h>
 
 #include "common/clock.h"
+#include "common/crash_point.h"
+#include "common/mutant.h"
 #include "dataplane/stats/names.h"
 #include "dataplane/worker.h"
 
@@ -69,6 +71,8 @@ static void add_shard_rows(struct hr_worker_shard *s, struct hr_stats *stats)
 
 	s->in_flight = hr_stats_add_metric(stats, HR_METRIC_DATAGRAMS_IN_FLIGHT,
 					   "shard=\"%u\"", n);
+	s->parked = hr_stats_add_metric(stats, HR_METRIC_DATAGRAMS_PARKED,
+					"shard=\"%u\"", n);
 	s->logged =
 		hr_stats_add_metric(stats, HR_METRIC_EVENTS_LOGGED, "shard=\"%u\"", n);
 	s->gaps = hr_stats_add_metric(stats, HR_METRIC_STREAM_GAPS, "shard=\"%u\"", n);
@@ -97,9 +101,14 @@ void hr_worker_add_rows(struct hr_worker *w, struct hr_stats *stats)
 static void show_in_flight(struct hr_worker_shard *s)
 {
 	uint64_t n = hr_intake_in_flight(s->intake);
+	uint32_t n_parked = 0;
 
 	if (s->seat != NULL)
-		n += hr_streams_parked(s->seat->streams);
+		n_parked = hr_streams_parked(s->seat->streams);
+	n += n_parked;
+	if (n_parked != s->shown_parked)
+		hr_stat_set(s->parked, n_parked);
+	s->shown_parked = n_parked;
 	if (n == s->shown_in_flight)
 		return;
 	s->shown_in_flight = n;
@@ -238,11 +247,16 @@ static void begin(struct hr_worker *w, struct hr_worker_shard *s,
 			give_back(w, s);
 			continue;
 		}
+		if (HR_MUTANT(floors_after_ack) && s->seat != NULL) {
+			hr_streams_accepted(s->seat->streams, told, now->mono_us);
+			hr_receive_tell(w->receive, s->shard, now);
+		}
 		r = hr_fold_begin(s->fold, told);
 		if (r < 0) {
 			fail(w, told, r);
 			return;
 		}
+		HR_CRASH_POINT(floors_raised);
 		s->has_begun = true;
 		if (s->seat == NULL)
 			return;
@@ -386,7 +400,8 @@ int hr_worker_run(void *arg)
 		had_work = fold_some(w, &now);
 		if (phase == HR_WORK_RUN)
 			had_work |= hr_receive_poll(w->receive, &now) > 0;
-		if (phase < HR_WORK_CLOSE)
+		/* At CLOSE only answers cross: every question has its verdict. */
+		if (phase < HR_WORK_END)
 			had_work |= hr_receive_take_over(w->receive, &now) > 0;
 		is_busy = step_shards(w, &now, phase == HR_WORK_CLOSE);
 		if (had_work)

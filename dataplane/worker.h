@@ -49,7 +49,8 @@ struct hr_worker_shard {
 	uint32_t told_at, n_told;
 	bool has_begun;
 	uint64_t shown_in_flight;
-	hr_cell *in_flight, *logged, *gaps, *streams;
+	uint32_t shown_parked;
+	hr_cell *in_flight, *parked, *logged, *gaps, *streams;
 	hr_cell *streams_of[HR_STREAM_CLASSES];
 	hr_cell *dedup_hits, *dedup_entries, *dedup_evicted, *lost_links;
 	hr_cell *verdicts[HR_FOLD_VERDICTS];

@@ -6,6 +6,7 @@
 
 #include <rte_ring.h>
 
+#include "common/crash_point.h"
 #include "common/mutant.h"
 #include "dataplane/shard/intake.h"
 #include "dataplane/shard/ring.h"
@@ -37,6 +38,7 @@ static void close_open(struct hr_intake *in, uint64_t now_us)
 	in->open = NULL;
 	in->n_closed++;
 	in->last_close_us = now_us;
+	HR_CRASH_POINT(epoch_closed);
 }
 
 static bool has_room(const struct hr_intake *in, uint32_t bytes, uint32_t n_events)

@@ -11,10 +11,17 @@
 
 #include <rte_mbuf.h>
 
+#include "common/crash_point.h"
+
 #include "dataplane/shard/receive_impl.h"
 
 #define ACKS_AT_ONCE 16u
 #define READ_TRIES 4u
+
+/* Of the header, docs/wire-format.md: looked at before it is judged. */
+#define AT_SHARD 10u
+#define AT_BIRTH 24u
+#define AT_RANDOM 32u
 
 /* ---- what the shard is now ---- */
 
@@ -79,16 +86,24 @@ static struct hr_streams_now shard_now(struct hr_receive *r, uint16_t shard,
 
 /* ---- answers leave ---- */
 
-static void lane_flush(struct hr_lane *lane)
+static void lose(struct hr_receive *r, struct rte_mbuf *m)
+{
+	hr_stat_add(r->answers_lost, 1);
+	rte_pktmbuf_free(m);
+}
+
+static void lane_flush(struct hr_receive *r, struct hr_lane *lane)
 {
 	struct hr_txq *queue = hr_rxq_answers(lane->queue);
 	uint32_t n = 0;
 
 	if (queue != NULL)
 		n = hr_txq_burst(queue, lane->answers, lane->n_answers);
+	hr_stat_add(r->answers_sent, n);
+	HR_CRASH_POINT(ack_sent);
 	/* One that finds no place is as good as lost on the way: it is asked again. */
 	for (; n < lane->n_answers; n++)
-		rte_pktmbuf_free(lane->answers[n]);
+		lose(r, lane->answers[n]);
 	lane->n_answers = 0;
 }
 
@@ -96,7 +111,8 @@ void hr_receive_flush(struct hr_receive *r)
 {
 	for (uint32_t i = 0; i < r->n_lanes; i++)
 		if (r->lanes[i].n_answers > 0)
-			lane_flush(&r->lanes[i]);
+			lane_flush(r, &r->lanes[i]);
+	hr_receive_flush_rings(r);
 }
 
 static void leave_by(struct hr_receive *r, uint32_t lane_no, struct rte_mbuf *m)
@@ -104,13 +120,13 @@ static void leave_by(struct hr_receive *r, uint32_t lane_no, struct rte_mbuf *m)
 	struct hr_lane *lane;
 
 	if (lane_no >= r->n_lanes) {
-		rte_pktmbuf_free(m);
+		lose(r, m);
 		return;
 	}
 	lane = &r->lanes[lane_no];
 	lane->answers[lane->n_answers++] = m;
 	if (lane->n_answers == HR_RX_BURST)
-		lane_flush(lane);
+		lane_flush(r, lane);
 }
 
 static void leave(struct hr_receive *r, const struct hr_way *way, struct rte_mbuf *m)
@@ -122,7 +138,7 @@ static void leave(struct hr_receive *r, const struct hr_way *way, struct rte_mbu
 	if (way->worker == r->conf.worker)
 		leave_by(r, way->lane, m);
 	else if (!hr_receive_hand_over(r, way->worker, &what, m))
-		rte_pktmbuf_free(m);
+		lose(r, m);
 }
 
 static void answer(struct hr_receive *r, const struct hr_reply *reply, uint64_t wall_us)
@@ -133,11 +149,13 @@ static void answer(struct hr_receive *r, const struct hr_reply *reply, uint64_t 
 	uint8_t *frame;
 	uint32_t n;
 
-	if (key == NULL || net->family == 0 || r->pool == NULL)
+	m = key == NULL || net->family == 0 || r->pool == NULL
+		    ? NULL
+		    : rte_pktmbuf_alloc(r->pool);
+	if (m == NULL) {
+		lose(r, NULL);
 		return;
-	m = rte_pktmbuf_alloc(r->pool);
-	if (m == NULL)
-		return;
+	}
 	frame = rte_pktmbuf_mtod(m, uint8_t *);
 	n = hr_answer_encode(&reply->answer, key, wall_us,
 			     frame + HR_NET_ANSWER_HEAD(net));
@@ -160,10 +178,31 @@ static void count_asked(struct hr_receive *r, enum hr_asked what)
 	hr_stat_add(r->answered[what], 1);
 }
 
+/* One offset a process: of whichever shard has been an owner's. */
+static uint64_t any_clock(const struct hr_receive *r, uint64_t mono_us)
+{
+	uint64_t clock_us = 0;
+
+	for (uint32_t s = 0; s < r->conf.rules.n_shards && clock_us == 0; s++)
+		clock_us = clock_at(r->conf.intakes[s].view, mono_us);
+	return clock_us;
+}
+
+/* The chains' word, as soon as one of ours is read. */
+static uint64_t max_age_us(const struct hr_receive *r)
+{
+	for (uint32_t s = r->conf.worker; s < r->conf.rules.n_shards; s++)
+		if (r->conf.worker_of_shard[s] == r->conf.worker &&
+		    hr_fold_n(r->conf.seats[s].fold) > 0)
+			return hr_fold_config(r->conf.seats[s].fold)
+				->setting[HR_CHAIN_STREAM_MAX_AGE_US];
+	return r->conf.max_age_us;
+}
+
 static void challenge(struct hr_receive *r, const struct hr_question *q,
 		      const struct hr_now *now)
 {
-	const uint64_t clock_us = clock_at(r->conf.intakes[0].view, now->mono_us);
+	const uint64_t clock_us = any_clock(r, now->mono_us);
 	struct hr_reply reply = {
 		.answer = { .kind = HR_KIND_CHALLENGE,
 			    .room = q->bytes,
@@ -176,7 +215,7 @@ static void challenge(struct hr_receive *r, const struct hr_question *q,
 			    .token = hr_token_make(&r->tokens, &q->from),
 			    .server_us = clock_us,
 			    .echo_us = q->wire.sent_us,
-			    .span_us = r->conf.max_age_us },
+			    .span_us = max_age_us(r) },
 		.way = *q->way,
 	};
 
@@ -331,6 +370,33 @@ void hr_question_take_handed(struct hr_receive *r, struct rte_mbuf *m,
 	q.token = hr_token_make(&r->tokens, &q.from);
 	ask_streams(r, &q, now);
 	rte_pktmbuf_free(m);
+}
+
+/* What is not authentic yet costs a prefetch at most. */
+void hr_questions_prefetch(const struct hr_receive *r, const struct hr_lane *lane)
+{
+	const struct hr_streams *of[HR_RX_BURST];
+	uint32_t hashes[HR_RX_BURST], n = 0;
+
+	for (uint32_t i = 0; i < lane->n; i++) {
+		const uint8_t *p = lane->beacons[i].payload;
+		uint16_t shard;
+
+		if (lane->verdicts[i] != HR_DROP_NONE ||
+		    lane->beacons[i].payload_bytes < HR_WIRE_HEADER_BYTES)
+			continue;
+		shard = hr_load16(p + AT_SHARD);
+		if (shard >= r->conf.rules.n_shards ||
+		    r->conf.worker_of_shard[shard] != r->conf.worker)
+			continue;
+		of[n] = r->conf.seats[shard].streams;
+		hashes[n] = hr_streams_hash(of[n], hr_load64(p + AT_BIRTH),
+					    hr_load64(p + AT_RANDOM));
+		hr_streams_prefetch_slot(of[n], hashes[n]);
+		n++;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		hr_streams_prefetch_line(of[i], hashes[i]);
 }
 
 /* ---- what is due without a question ---- */

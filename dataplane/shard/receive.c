@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_ring.h>
+
 #include "dataplane/shard/receive_impl.h"
 #include "dataplane/stats/names.h"
 
@@ -38,6 +40,10 @@ static void add_rows(struct hr_receive *r)
 				       "worker=\"%u\"", w);
 	r->repeated = hr_stats_add_metric(stats, HR_METRIC_DATAGRAMS_REPEATED,
 					  "worker=\"%u\"", w);
+	r->answers_sent =
+		hr_stats_add_metric(stats, HR_METRIC_ANSWERS_SENT, "worker=\"%u\"", w);
+	r->answers_lost =
+		hr_stats_add_metric(stats, HR_METRIC_ANSWERS_LOST, "worker=\"%u\"", w);
 	for (uint32_t i = 0; i < HR_ASKED_KINDS; i++)
 		r->answered[i] = hr_stats_add_metric(
 			stats, HR_METRIC_DATAGRAMS_ANSWERED,
@@ -76,8 +82,30 @@ int hr_receive_new(struct hr_receive **out, const struct hr_receive_conf *conf,
 	return 0;
 }
 
+/* Every question has its verdict by now: what is left is answers. */
+static void drop_answers(struct hr_receive *r)
+{
+	void *m;
+
+	for (uint32_t w = 0; w < r->conf.n_workers; w++) {
+		for (struct hr_batch *b = &r->in[w]; b->at < b->n; b->at++)
+			rte_pktmbuf_free(b->mbufs[b->at]);
+		for (struct hr_batch *b = &r->out[w]; b->at < b->n; b->at++)
+			rte_pktmbuf_free(b->mbufs[b->at]);
+		while (r->conf.from[w] != NULL &&
+		       rte_ring_dequeue(r->conf.from[w], &m) == 0)
+			rte_pktmbuf_free(m);
+	}
+	for (uint32_t i = 0; i < r->n_lanes; i++)
+		while (r->lanes[i].n_answers > 0)
+			rte_pktmbuf_free(r->lanes[i].answers[--r->lanes[i].n_answers]);
+}
+
 void hr_receive_free(struct hr_receive *r)
 {
+	if (r == NULL)
+		return;
+	drop_answers(r);
 	free(r);
 }
 

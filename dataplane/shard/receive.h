@@ -88,7 +88,8 @@ uint32_t hr_receive_take_over(struct hr_receive *r, const struct hr_now *now);
 
 /* ACKs of a shard that are due, and what else its streams have to do now. */
 void hr_receive_tell(struct hr_receive *r, uint16_t shard, const struct hr_now *now);
-/* Answers that wait to leave. */
+/* Answers that wait to leave, by the queues here and the rings to other workers: at the
+ * end of each round. */
 void hr_receive_flush(struct hr_receive *r);
 /* So many datagrams that had been taken are dropped. */
 void hr_receive_dropped(struct hr_receive *r, enum hr_drop reason, uint32_t n);

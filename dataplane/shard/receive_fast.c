@@ -267,6 +267,8 @@ static uint32_t step(struct hr_receive *r, struct hr_lane *lane,
 		lane->received_us = now->wall_us;
 		hr_net_parse_burst(lane->mbufs, lane->n, r->conf.udp_ports,
 				   lane->beacons, lane->verdicts);
+		if (r->conf.seats != NULL)
+			hr_questions_prefetch(r, lane);
 	}
 	before = lane->at;
 	while (lane->at < lane->n && take(r, lane, now))
@@ -274,7 +276,7 @@ static uint32_t step(struct hr_receive *r, struct hr_lane *lane,
 	return lane->at - before;
 }
 
-static void flush_all(struct hr_receive *r)
+void hr_receive_flush_rings(struct hr_receive *r)
 {
 	for (uint32_t w = 0; w < r->conf.n_workers; w++)
 		if (r->out[w].n > 0)
@@ -289,7 +291,6 @@ uint32_t hr_receive_poll(struct hr_receive *r, const struct hr_now *now)
 		hr_tokens_turn(&r->tokens, now->wall_us);
 	for (uint32_t i = 0; i < r->n_lanes; i++)
 		n += step(r, &r->lanes[i], now);
-	flush_all(r);
 	hr_receive_flush(r);
 	return n;
 }
@@ -361,7 +362,7 @@ void hr_receive_end_queues(struct hr_receive *r, const struct hr_now *now)
 {
 	for (uint32_t i = 0; i < r->n_lanes; i++)
 		shut_down_lane(r, &r->lanes[i], now);
-	flush_all(r);
+	hr_receive_flush_rings(r);
 }
 
 void hr_receive_end_rings(struct hr_receive *r, const struct hr_now *now)

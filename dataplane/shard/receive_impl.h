@@ -69,6 +69,7 @@ struct hr_receive {
 	hr_cell *received, *split;
 	hr_cell *verdicts[HR_DROP_COUNT]; /* refused or dropped */
 	hr_cell *repeated, *answered[HR_ASKED_KINDS];
+	hr_cell *answers_sent, *answers_lost;
 	struct hr_tokens tokens;
 	struct rte_mempool *pool;       /* of answers; NULL until something came */
 	char owner[HR_OWNER_WORDS * 8]; /* scratch: addresses for NOT_OWNER */
@@ -78,6 +79,7 @@ struct hr_receive {
 };
 
 /* receive_fast.c */
+void hr_receive_flush_rings(struct hr_receive *r);
 void hr_receive_count(struct hr_receive *r, enum hr_drop verdict, bool is_further);
 bool hr_receive_hand_over(struct hr_receive *r, uint32_t worker,
 			  const struct hr_handed *what, struct rte_mbuf *m);
@@ -86,6 +88,8 @@ bool hr_receive_hand_over(struct hr_receive *r, uint32_t worker,
  * away. */
 void hr_question_take(struct hr_receive *r, struct hr_lane *lane,
 		      const struct hr_now *now);
+/* Start the cache misses of a whole burst's streams. */
+void hr_questions_prefetch(const struct hr_receive *r, const struct hr_lane *lane);
 /* One that another worker looked at, or an answer of another worker's. */
 void hr_question_take_handed(struct hr_receive *r, struct rte_mbuf *m,
 			     const struct hr_now *now);

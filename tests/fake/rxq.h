@@ -26,6 +26,8 @@ extern uint32_t fake_waited_for;
 /* The newest answers that left, whole frames. */
 #define FAKE_ANSWERS 64u
 extern uint32_t fake_n_answers, fake_answer_bytes[FAKE_ANSWERS];
+extern const struct hr_rxq *fake_answer_queue[FAKE_ANSWERS];
+extern uint64_t fake_answered_bytes; /* of all of them */
 extern uint8_t fake_answers[FAKE_ANSWERS][2048];
 
 #endif

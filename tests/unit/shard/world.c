@@ -77,6 +77,57 @@ static void make_shards(struct world *w)
 	}
 }
 
+static void fold_link(struct world *w, uint16_t shard, struct test_link *l)
+{
+	struct hr_link *link = &l->link;
+	void *memory = aligned_alloc(64, (hr_out_bytes(link) + 63) & ~(size_t)63);
+
+	link->out = hr_out_init(memory, link);
+	CU_ASSERT_EQUAL_FATAL(hr_fold_begin(w->folds[shard], link), 0);
+	hr_streams_accepted(w->seats[shard].streams, link, w->now.mono_us);
+	while (!hr_fold_step(w->folds[shard], 1000))
+		;
+	free(memory);
+	link->out = NULL;
+}
+
+static void make_seat(struct world *w, uint16_t s)
+{
+	struct hr_chain_config config = test_config(65536, 1024, 3600000000);
+	struct hr_streams_conf conf = {
+		.intake = &w->intakes[s], .shard = s, .max_streams = 256, .seed = 5
+	};
+	struct hr_err err;
+
+	config.setting[HR_CHAIN_TTL_MEMORY_US] = 600000000;
+	test_chain_init(&w->chains[s], s, WORLD_SHARDS);
+	CU_ASSERT_EQUAL_FATAL(hr_fold_new(&w->folds[s], &w->chains[s].set, s, 1024), 0);
+	conf.fold = w->seats[s].fold = w->folds[s];
+	CU_ASSERT_EQUAL_FATAL(hr_streams_new(&w->seats[s].streams, &conf, &err), 0);
+	w->intakes[s].reserve = 1;
+	atomic_store(&w->views[s].clock_offset_us,
+		     (int64_t)(WORLD_CLOCK - w->now.mono_us));
+	atomic_store(&w->views[s].may_ack, true);
+	fold_link(w, s, test_chain_add_config(&w->chains[s], WORLD_CLOCK, &config));
+	hr_streams_fence(w->seats[s].streams, 1);
+}
+
+static void end_seat(struct world *w, uint16_t s)
+{
+	hr_streams_free(w->seats[s].streams);
+	hr_fold_free(w->folds[s]);
+	test_chain_fini(&w->chains[s]);
+}
+
+void world_fence(struct world *w, uint16_t shard, uint64_t incarnation,
+		 uint32_t fence_no)
+{
+	uint32_t n = hr_streams_fence(w->seats[shard].streams, incarnation);
+
+	n += hr_intake_fence(&w->intakes[shard], fence_no);
+	hr_receive_dropped(w->receives[w->worker_of_shard[shard]], HR_DROP_FENCED, n);
+}
+
 static void make_receive(struct world *w, uint32_t id, bool insecure)
 {
 	struct hr_receive_conf conf = {
@@ -89,6 +140,8 @@ static void make_receive(struct world *w, uint32_t id, bool insecure)
 		.queues = { &w->queues[id] },
 		.n_queues = 1,
 		.stats = w->stats,
+		.seats = w->asks ? w->seats : NULL,
+		.secret = { 9 },
 	};
 	struct hr_err err;
 
@@ -100,7 +153,7 @@ static void make_receive(struct world *w, uint32_t id, bool insecure)
 }
 
 static void make(struct world *w, uint32_t n_workers, uint32_t per_shard,
-		 uint32_t handover_slots, bool insecure, bool is_lossless)
+		 uint32_t handover_slots, bool insecure, bool is_lossless, bool asks)
 {
 	static unsigned int number;
 	const struct hr_write_key key = { WORLD_KEY, { 1, 2, 3, 4, 5, 6, 7, 8, 9 } };
@@ -109,6 +162,8 @@ static void make(struct world *w, uint32_t n_workers, uint32_t per_shard,
 
 	memset(w, 0, sizeof(*w));
 	w->n_workers = n_workers;
+	w->asks = asks;
+	w->now = (struct hr_now){ 1000000, 2000000 };
 	snprintf(name, sizeof(name), "/tmp/headrace-test-stats.%d.%u", getpid(),
 		 number++);
 	CU_ASSERT_EQUAL_FATAL(hr_stats_create(&w->stats, name, &err), 0);
@@ -129,6 +184,8 @@ static void make(struct world *w, uint32_t n_workers, uint32_t per_shard,
 				w->handover[i][to] = hr_ring_new(handover_slots);
 	}
 	make_shards(w);
+	for (uint16_t s = 0; asks && s < WORLD_SHARDS; s++)
+		make_seat(w, s);
 	for (uint32_t i = 0; i < n_workers; i++)
 		make_receive(w, i, insecure);
 	CU_ASSERT_EQUAL_FATAL(hr_stats_publish(w->stats, &err), 0);
@@ -138,13 +195,19 @@ static void make(struct world *w, uint32_t n_workers, uint32_t per_shard,
 void world_make(struct world *w, uint32_t n_workers, uint32_t per_shard,
 		uint32_t handover_slots, bool insecure)
 {
-	make(w, n_workers, per_shard, handover_slots, insecure, false);
+	make(w, n_workers, per_shard, handover_slots, insecure, false, false);
 }
 
 void world_make_lossless(struct world *w, uint32_t n_workers, uint32_t per_shard,
 			 uint32_t handover_slots, bool insecure)
 {
-	make(w, n_workers, per_shard, handover_slots, insecure, true);
+	make(w, n_workers, per_shard, handover_slots, insecure, true, false);
+}
+
+void world_make_asked(struct world *w, uint32_t n_workers, uint32_t per_shard,
+		      uint32_t handover_slots)
+{
+	make(w, n_workers, per_shard, handover_slots, true, false, true);
 }
 
 void world_end(struct world *w)
@@ -159,14 +222,17 @@ void world_end(struct world *w)
 		hr_intake_step(&w->intakes[s], 1, 0, true);
 	world_commit(w);
 	CU_ASSERT_TRUE(world_is_balanced(w));
-	CU_ASSERT_EQUAL(rte_mempool_avail_count(w->mbufs), MBUFS);
 	for (uint16_t s = 0; s < WORLD_SHARDS; s++) {
 		CU_ASSERT_EQUAL(hr_intake_in_flight(&w->intakes[s]), 0);
 		CU_ASSERT_EQUAL(hr_intake_fini(&w->intakes[s]), 0);
 	}
+	for (uint16_t s = 0; w->asks && s < WORLD_SHARDS; s++)
+		end_seat(w, s);
 	hr_epoch_pool_free(w->pool);
-	for (uint32_t i = 0; i < w->n_workers; i++) {
+	for (uint32_t i = 0; i < w->n_workers; i++)
 		hr_receive_free(w->receives[i]);
+	CU_ASSERT_EQUAL(rte_mempool_avail_count(w->mbufs), MBUFS);
+	for (uint32_t i = 0; i < w->n_workers; i++) {
 		free(w->closed[i]);
 		for (uint32_t to = 0; to < w->n_workers; to++)
 			free(w->handover[i][to]);
@@ -220,13 +286,17 @@ void world_datagram(struct world *w, uint32_t queue, uint16_t shard, uint64_t se
 
 bool world_turn(struct world *w, uint32_t worker)
 {
-	const struct hr_now now = { 1000000, 2000000 };
+	const struct hr_now now = w->now;
 	bool any = hr_receive_poll(w->receives[worker], &now) > 0;
 
 	any |= hr_receive_take_over(w->receives[worker], &now) > 0;
 	for (uint16_t s = 0; s < WORLD_SHARDS; s++)
 		if (w->worker_of_shard[s] == worker)
-			any |= hr_intake_step(&w->intakes[s], 1000000, 0, false);
+			any |= hr_intake_step(&w->intakes[s], now.mono_us, 0, false);
+	for (uint16_t s = 0; w->asks && s < WORLD_SHARDS; s++)
+		if (w->worker_of_shard[s] == worker)
+			hr_receive_tell(w->receives[worker], s, &now);
+	hr_receive_flush(w->receives[worker]);
 	return any;
 }
 
@@ -237,7 +307,7 @@ static void commit_epoch(struct world *w, struct hr_epoch *epoch)
 	uint32_t cursor = 0, n_items = 0;
 
 	while (hr_item_next(body, &cursor, &item) == 1) {
-		n_items++;
+		n_items += item.kind != HR_ITEM_SKIP;
 		w->n_events += item.n_events;
 		if (w->on_item != NULL)
 			w->on_item(w, epoch->shard, &item);
@@ -245,6 +315,10 @@ static void commit_epoch(struct world *w, struct hr_epoch *epoch)
 	CU_ASSERT_EQUAL(n_items, epoch->n_items);
 	w->n_items += n_items;
 	atomic_fetch_add(&w->views[epoch->shard].items_accepted, n_items);
+	if (w->asks)
+		fold_link(w, epoch->shard,
+			  test_chain_add_body(&w->chains[epoch->shard], HR_BODY_EPOCH,
+					      WORLD_CLOCK + w->now.mono_us, body));
 	hr_epoch_put(w->pool, epoch);
 	atomic_fetch_add(&w->views[epoch->shard].epochs_done, 1);
 }
@@ -291,9 +365,12 @@ bool world_is_balanced(const struct world *w)
 	uint64_t taken = 0;
 
 	for (uint16_t s = 0; s < WORLD_SHARDS; s++)
-		taken += w->intakes[s].n_items;
+		taken += w->intakes[s].n_items - w->intakes[s].n_dropped +
+			 (w->asks ? hr_streams_parked(w->seats[s].streams) : 0);
 	return world_sum(w, "headrace_datagrams_received_total", "") +
 		       world_sum(w, "headrace_datagrams_split_total", "") ==
 	       taken + world_sum(w, "headrace_datagrams_refused_total", "") +
+		       world_sum(w, "headrace_datagrams_answered_total", "") +
+		       world_sum(w, "headrace_datagrams_repeated_total", "") +
 		       world_sum(w, "headrace_datagrams_dropped_total", "");
 }

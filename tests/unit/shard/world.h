@@ -14,10 +14,12 @@
 #include "dataplane/net/headers.h"
 #include "dataplane/shard/receive.h"
 #include "tests/fake/rxq.h"
+#include "tests/unit/fold/chain.h"
 
 #define WORLD_SHARDS 5u
 #define WORLD_WORKERS 2u
 #define WORLD_KEY 7u
+#define WORLD_CLOCK 1700000000000000ull /* record time at the beginning */
 
 struct world {
 	struct hr_stats *stats;
@@ -36,6 +38,12 @@ struct world {
 	struct hr_receive *receives[WORLD_WORKERS];
 	/* What the committer saw. */
 	uint64_t n_items, n_events;
+	/* Where SDKs are acknowledged. */
+	bool asks;
+	struct hr_seat seats[WORLD_SHARDS];
+	struct hr_fold *folds[WORLD_SHARDS];
+	struct test_chain chains[WORLD_SHARDS];
+	struct hr_now now; /* of all turns */
 	void (*on_item)(struct world *w, uint16_t shard, const struct hr_item *item);
 	void *arg;
 };
@@ -46,6 +54,12 @@ void world_make(struct world *w, uint32_t n_workers, uint32_t per_shard,
 /* The same with queues that lose nothing. */
 void world_make_lossless(struct world *w, uint32_t n_workers, uint32_t per_shard,
 			 uint32_t handover_slots, bool insecure);
+/* The same with the handshake on: links are folded where they are accepted. */
+void world_make_asked(struct world *w, uint32_t n_workers, uint32_t per_shard,
+		      uint32_t handover_slots);
+/* A FENCE of ours for this shard, as its worker is told. */
+void world_fence(struct world *w, uint16_t shard, uint64_t incarnation,
+		 uint32_t fence_no);
 /* Checks conservation, frees all. */
 void world_end(struct world *w);
 
@@ -67,7 +81,8 @@ void world_settle(struct world *w);
 
 uint64_t world_sum(const struct world *w, const char *name, const char *label);
 uint64_t world_drops(const struct world *w, enum hr_drop drop);
-/* received + split = items appended + refused + dropped */
+/* received + split = items appended or parked, not gone by a fence + answered + repeated
+ * + refused + dropped */
 bool world_is_balanced(const struct world *w);
 
 /* Unit tests need EAL without huge pages; once per program. */
