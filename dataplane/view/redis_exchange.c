@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/log.h"
 #include "dataplane/view/redis_impl.h"
 #include "dataplane/view/redis_info.h"
@@ -335,7 +336,9 @@ int hr_redis_exchange(struct hr_view *v, struct hr_err *err)
 	n_reads = ask(v, err);
 	if (n_reads < 0)
 		return n_reads;
+	HR_CRASH_POINT(redis_before_exec);
 	r = hr_redis_conn_send(&v->conn, &v->out, err);
+	HR_CRASH_POINT(redis_after_exec);
 	if (r == 0)
 		r = take_all(v, &sent, (uint32_t)n_reads, err);
 	if (r == 0)

@@ -221,7 +221,7 @@ static int add_user(struct hr_redis_tick *t, const struct hr_out *out,
 
 bool hr_redis_tick_takes(const struct hr_redis_tick *t, uint16_t shard, uint64_t n)
 {
-	return t->periods[shard] == NO_PERIOD ||
+	return t->periods[shard] == NO_PERIOD || HR_MUTANT(merge_across_trim) ||
 	       t->periods[shard] == n / HR_TRIM_PERIOD_LINKS;
 }
 

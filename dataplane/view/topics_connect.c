@@ -92,6 +92,9 @@ static void transactional_id(const struct hr_topics_publisher *p, char *out, siz
 		snprintf(hex + 2 * i, 3, "%02x", id->b[i]);
 	snprintf(out, max, "%sheadrace.%s.topics.%u", p->view->config->topic_prefix,
 		 hex, p->shape.shard);
+	if (HR_MUTANT(txn_per_appliance))
+		snprintf(out, max, "%p.topics.%u", (const void *)p->view,
+			 p->shape.shard);
 }
 
 static int open_producer(struct hr_topics_publisher *p, struct hr_err *err)
@@ -286,9 +289,10 @@ static int read_position(struct hr_topics_publisher *p, bool *has, struct hr_err
 
 	position_clear(p);
 	*has = false;
-	e = rd_kafka_query_watermark_offsets(hr_kafka_handle(v->uncommitted),
-					     v->positions_name, p->shape.shard, &low,
-					     &end, 2 * HR_TOPICS_ASK_MS);
+	e = rd_kafka_query_watermark_offsets(
+		hr_kafka_handle(HR_MUTANT(positions_to_lso) ? v->committed
+							    : v->uncommitted),
+		v->positions_name, p->shape.shard, &low, &end, 2 * HR_TOPICS_ASK_MS);
 	if (e != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return hr_topics_not_now(p, "asking for the position",
 					 rd_kafka_err2str(e), err);
@@ -376,7 +380,7 @@ int hr_topics_connect(struct hr_topics_publisher *p, struct hr_err *err)
 	r = warm(p, err);
 	if (r == 0)
 		r = init(p, err);
-	if (r == 0)
+	if (r == 0 && !(HR_MUTANT(positions_kept) && p->at.n > 0))
 		r = read_position(p, &has, err);
 	if (r == 0)
 		r = check_ends(p, err);

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/mutant.h"
 #include "dataplane/view/topics_impl.h"
 
@@ -220,7 +221,9 @@ static int produce_all(struct hr_topics_publisher *p, struct hr_err *err)
 		r = produce_letter(p, i, err);
 	if (r == 0 && p->batch.sent_bytes > 0)
 		r = flush(p, err);
-	if (r < 0 || p->is_truncated || HR_MUTANT(position_never))
+	HR_CRASH_POINT(topics_in_transaction);
+	if (r < 0 || p->is_truncated || HR_MUTANT(position_never) ||
+	    HR_MUTANT(position_outside))
 		return r;
 	return produce_position(p, err);
 }
@@ -269,19 +272,38 @@ static int commit(struct hr_topics_publisher *p, struct hr_err *err)
 	}
 }
 
-/* A report is more to the point than what commit says of it. */
-static int write_batch(struct hr_topics_publisher *p, struct hr_err *err)
+/* What a position outside of its transaction would be; for that mutant alone. */
+static int write_position_alone(struct hr_topics_publisher *p, struct hr_err *err)
 {
 	rd_kafka_error_t *e = rd_kafka_begin_transaction(hr_kafka_handle(p->producer));
 	int r;
 
 	if (e != NULL)
 		return hr_topics_judge(p, "beginning a transaction", e, err);
+	r = produce_position(p, err);
+	return r < 0 ? r : commit(p, err);
+}
+
+/* A report is more to the point than what commit says of it. */
+static int write_batch(struct hr_topics_publisher *p, struct hr_err *err)
+{
+	rd_kafka_error_t *e;
+	int r;
+
+	HR_CRASH_POINT(topics_before_begin);
+	e = rd_kafka_begin_transaction(hr_kafka_handle(p->producer));
+	if (e != NULL)
+		return hr_topics_judge(p, "beginning a transaction", e, err);
 	r = produce_all(p, err);
+	HR_CRASH_POINT(topics_before_commit);
 	if (r < 0 || p->is_truncated)
 		abort_it(p);
 	else
 		r = commit(p, err);
+	if (r == 0)
+		HR_CRASH_POINT(topics_after_commit);
+	if (r == 0 && HR_MUTANT(position_outside))
+		r = write_position_alone(p, err);
 	if (r < 0 && p->n_failed > 0)
 		hr_fail(err, r, "shard %u: %s", p->shape.shard, p->failed.text);
 	return r;

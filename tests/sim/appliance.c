@@ -504,6 +504,9 @@ static void step(struct sim_appliance *a)
 
 		is_busy |= hr_owned_read(&s->owned, &now) > 0;
 		is_busy |= work(a, s);
+		if (s->n_told == 0)
+			hr_feed_read_to(a->feed, i, s->owned.next_offset,
+					s->owned.caught_up);
 		(void)hr_streams_step(s->streams, now.mono_us);
 		acks_send(a, s);
 		is_busy |= hr_intake_step(&s->intake, now.mono_us,
@@ -581,12 +584,21 @@ static void keys_start(struct sim_appliance *a)
 	hr_tokens_init(&a->tokens, a->stores.secret, hr_wall_us());
 }
 
+static bool owns(const void *owner, uint16_t shard)
+{
+	struct sim_appliance *a = (struct sim_appliance *)(uintptr_t)owner;
+
+	return atomic_load(&a->shards[shard].owned.view.is_ours);
+}
+
 static void views_start(struct sim_appliance *a)
 {
 	const struct hr_view_conf conf = {
 		.config = a->stores.config,
 		.set = a->stores.set,
 		.feed = a->feed,
+		.owns = owns,
+		.owner = a,
 	};
 	struct sim *sim = a->stores.sim;
 
