@@ -84,7 +84,10 @@ int hr_dataplane_round(struct hr_dataplane *d, struct hr_err *err)
 
 static bool is_shard_ready(const struct hr_dataplane *d, uint16_t shard)
 {
-	return atomic_load(&hr_owner_shard(d->owner, shard)->state) == HR_SHARD_READY;
+	const struct hr_shard_view *view = hr_owner_shard(d->owner, shard);
+
+	return atomic_load(&view->state) == HR_SHARD_READY &&
+	       !atomic_load(&view->complains);
 }
 
 static bool is_view_well(const struct hr_running_view *v)

@@ -2,6 +2,7 @@
 
 /* headracectl - the command line of an appliance: one word per verb. */
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -9,16 +10,22 @@
 #include <string.h>
 
 #include "common/config.h"
+#include "common/control.h"
 #include "controlplane/ctl/check.h"
 #include "controlplane/ctl/report.h"
 #include "controlplane/ctl/stop.h"
 
+#define COMMAND_MS 10000u
 #define CONFIG_DEFAULT "/etc/headrace/headrace.yaml"
 
 static const char usage[] =
 	"usage: headracectl [--config FILE | --run-dir DIR] [--json] status\n"
 	"       headracectl [--config FILE | --run-dir DIR] stop\n"
 	"       headracectl [--json] check FILE\n"
+	"       headracectl [--config FILE | --run-dir DIR] shards take SHARD\n"
+	"       headracectl [--config FILE | --run-dir DIR] log accept-loss SHARD\n"
+	"       headracectl [--config FILE | --run-dir DIR] config commit\n"
+	"       headracectl [--config FILE | --run-dir DIR] clock accept\n"
 	"\n"
 	"  status  what runs, how it goes, and whether the ledgers balance\n"
 	"          exit code 0: ready, 1: not ready, 3: nothing runs\n"
@@ -26,6 +33,13 @@ static const char usage[] =
 	"          exit code 0: none, 1: some\n"
 	"  stop    ends dataplane and headraced in good order and waits for it\n"
 	"          exit code 0: nothing lost, 1: something was or it still runs,\n"
+	"          3: nothing runs\n"
+	"\n"
+	"  shards take      own a shard, whoever has it now\n"
+	"  log accept-loss  go on behind what the log has lost for good\n"
+	"  config commit    the configuration's settings into every shard's chain\n"
+	"  clock accept     record time from the wall clock as it is now\n"
+	"          exit code 0: it is being done (see status), 1: refused,\n"
 	"          3: nothing runs\n"
 	"\n"
 	"  --config FILE  whose appliance.run_dir is meant (" CONFIG_DEFAULT ")\n"
@@ -94,6 +108,59 @@ static int stop(const struct options *o)
 	return hr_stop(run_dir);
 }
 
+static const struct {
+	const char *noun, *verb;
+	bool takes_shard;
+} commands[] = {
+	{ "shards", "take", true },
+	{ "log", "accept-loss", true },
+	{ "config", "commit", false },
+	{ "clock", "accept", false },
+};
+
+/* The index of a command in two words, or -1. */
+static int command_find(int n, char **words)
+{
+	for (size_t i = 0; n >= 2 && i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (strcmp(words[0], commands[i].noun) == 0 &&
+		    strcmp(words[1], commands[i].verb) == 0)
+			return (int)i;
+	return -1;
+}
+
+/* Tell the dataplane. */
+static int command_do(const struct options *o, int command, const char *shard)
+{
+	char run_dir[HR_CONFIG_TEXT], path[HR_CONFIG_TEXT + 32], text[32];
+	json_t *request = json_object(), *answer = NULL;
+	struct hr_err err = { "" };
+	char *end = NULL;
+	int r;
+
+	if (find_run_dir(o, run_dir) < 0) {
+		json_decref(request);
+		return 2;
+	}
+	(void)snprintf(text, sizeof(text), "%s %s", commands[command].noun,
+		       commands[command].verb);
+	(void)snprintf(path, sizeof(path), "%s/" HR_CONTROL_DATAPLANE, run_dir);
+	json_object_set_new(request, "command", json_string(text));
+	if (shard != NULL)
+		json_object_set_new(request, "shard",
+				    json_integer(strtol(shard, &end, 10)));
+	if (shard != NULL && (end == shard || *end != '\0')) {
+		json_decref(request);
+		return bad_usage("SHARD is a number");
+	}
+	r = hr_control_request(path, request, COMMAND_MS, &answer, &err);
+	json_decref(request);
+	json_decref(answer);
+	if (r == 0)
+		return 0;
+	fprintf(stderr, "headracectl: %s\n", err.text);
+	return r == -ENOENT || r == -ECONNREFUSED ? 3 : 1;
+}
+
 static int do_verb(const struct options *o, int n, char **words)
 {
 	const char *verb = words[0];
@@ -102,6 +169,15 @@ static int do_verb(const struct options *o, int n, char **words)
 		if (n != 2)
 			return bad_usage("check takes one file");
 		return hr_check(stdout, words[1], o->json);
+	}
+	if (command_find(n, words) >= 0) {
+		int command = command_find(n, words);
+
+		if (n != 2 + commands[command].takes_shard)
+			return bad_usage(commands[command].takes_shard
+						 ? "say which shard"
+						 : "too many words");
+		return command_do(o, command, n == 3 ? words[2] : NULL);
 	}
 	if (n != 1)
 		return bad_usage("too many words");

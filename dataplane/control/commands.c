@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/control.h"
 #include "dataplane/control/commands.h"
 
 static const char *const state_names[] = {
@@ -126,16 +127,55 @@ static json_t *status(const struct hr_dataplane *d)
 		snapshots(d));
 }
 
+/* Of the member "shard"; -1: there is none that can be one. */
+static int shard_of(const json_t *request)
+{
+	const json_t *shard = json_object_get(request, "shard");
+
+	if (!json_is_integer(shard) || json_integer_value(shard) < 0 ||
+	    json_integer_value(shard) >= HR_SHARDS_MAX)
+		return -1;
+	return (int)json_integer_value(shard);
+}
+
+/* What the owner of the log is told; NULL: no such command. */
+static json_t *of_owner(struct hr_dataplane *d, const char *command,
+			const json_t *request)
+{
+	bool is_take = strcmp(command, "shards take") == 0;
+	bool is_loss = strcmp(command, "log accept-loss") == 0;
+	bool is_config = strcmp(command, "config commit") == 0;
+	int shard = shard_of(request);
+	struct hr_err err;
+	int r;
+
+	if (!is_take && !is_loss && !is_config && strcmp(command, "clock accept") != 0)
+		return NULL;
+	if (d->state != HR_STATE_RUNNING)
+		return hr_control_refusal("the dataplane is not running yet");
+	if ((is_take || is_loss) && shard < 0)
+		return hr_control_refusal("%s: found no shard, expected a number",
+					  command);
+	if (is_take)
+		r = hr_owner_take(d->owner, (uint16_t)shard, &err);
+	else if (is_loss)
+		r = hr_owner_accept_loss(d->owner, (uint16_t)shard, &err);
+	else if (is_config)
+		r = hr_owner_config_commit(d->owner, &err);
+	else
+		r = hr_owner_clock_accept(d->owner, &err);
+	return r < 0 ? hr_control_refusal("%s", err.text) : json_object();
+}
+
 json_t *hr_commands_answer(void *ctx, const char *command, const json_t *request)
 {
 	struct hr_commands *c = ctx;
 
-	(void)request;
 	if (strcmp(command, "status") == 0)
 		return status(c->dataplane);
 	if (strcmp(command, "stop") == 0) {
 		c->must_stop = true;
 		return json_pack("{s:s}", "state", "stopping");
 	}
-	return NULL;
+	return of_owner(c->dataplane, command, request);
 }

@@ -6,6 +6,8 @@
  * commands - what the dataplane answers on its control socket (common/control.h):
  *
  *   status  what it is, whether it is ready and if not why, shards, views, ports
+ *   shards take, log accept-loss {"shard": n}, config commit, clock accept
+ *           the operator's word to the owner of the log (dataplane/log/owner.h)
  *   stop    begins to stop; the process ends by itself when all is written out
  *
  * Main thread.

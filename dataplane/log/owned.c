@@ -251,6 +251,7 @@ void hr_owned_step(struct hr_owned *s, const struct hr_now *now)
 		step_waiting(s, now);
 		return;
 	case HR_PHASE_READY:
+		hr_owned_complain(s, now);
 		if (!has_trouble(s, now) && s->flight == NULL)
 			hr_owned_send_next(s, now);
 		return;

@@ -135,6 +135,8 @@ struct hr_owned {
 	bool was_ready;
 	bool is_contested; /* fenced by another, who may be dead */
 	bool saw_foreign;  /* sound records of another data set */
+	bool wants_config; /* the operator: the file's CONFIG into the chain */
+	uint64_t complain_at_us;
 	bool accepts_loss; /* the operator said so: the next first link is LOSS */
 
 	/* The chain as handed out: the log may hold less, when it was cut. */
@@ -211,6 +213,10 @@ void hr_owned_hand_out(struct hr_owned *s, struct hr_link *told);
  * hr_owner_accept_loss(). */
 int hr_owned_claim(struct hr_owned *s, struct hr_err *err);
 int hr_owned_accept_loss(struct hr_owned *s, struct hr_err *err);
+/* The file's CONFIG becomes the next link, unless the chain says the same already; the
+ * wall clock becomes record time, which never runs back. */
+void hr_owned_config_commit(struct hr_owned *s);
+void hr_owned_clock_accept(struct hr_owned *s, const struct hr_now *now);
 /* Stop by name. */
 void hr_owned_stop(struct hr_owned *s, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -311,7 +311,10 @@ void hr_owned_send_next(struct hr_owned *s, const struct hr_now *now)
 {
 	struct hr_epoch *epoch;
 
-	if (s->n_waiting > 0) {
+	s->wants_config &= hr_owned_config_lags(s);
+	if (s->wants_config) {
+		send_config(s, now);
+	} else if (s->n_waiting > 0) {
 		epoch = hr_owned_waiting_pop(s);
 		append(s, epoch, epoch->record, HR_BODY_EPOCH,
 		       (struct hr_str){ hr_epoch_body(epoch), epoch->body_bytes }, now);

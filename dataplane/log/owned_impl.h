@@ -95,6 +95,12 @@ void hr_owned_verify(struct hr_owned *s, const struct hr_now *now);
 void hr_owned_ask(struct hr_owned *s, struct hr_link *link, const struct hr_now *now);
 enum hr_log_read hr_owned_answer(struct hr_owned *s, bool *is_same);
 
+/* ---- owned_config.c -------------------------------------------------------------- */
+
+bool hr_owned_config_lags(const struct hr_owned *s);
+/* Once a second: what is not as it should be. */
+void hr_owned_complain(struct hr_owned *s, const struct hr_now *now);
+
 /* ---- owned_cut.c ------------------------------------------------------------------ */
 
 /* What the log holds is not what was accepted. */

@@ -118,13 +118,13 @@ static void became_ready(struct hr_owned *s)
 	s->was_ready = true;
 	s->accepts_loss = false;
 	s->lost_n = 0;
+	s->complain_at_us = 0;
 	hr_owned_say(s, "");
 	hr_owned_show(s);
 }
 
 static bool keep_config(struct hr_owned *s, struct hr_str body)
 {
-	const struct hr_chain_config *file = &s->conf->file;
 	struct hr_err err;
 
 	if (hr_chain_config_decode(&s->config, body, &err) < 0) {
@@ -132,19 +132,7 @@ static bool keep_config(struct hr_owned *s, struct hr_str body)
 			      err.text);
 		return false;
 	}
-	if (memcmp(file->setting, s->config.setting, sizeof(file->setting)) != 0)
-		hr_owned_log(
-			s, HR_LOG_WARN,
-			"the chain says epoch.max_events %llu, streams.max %llu, "
-			"streams.max_age %llu us, and that holds; the file says %llu, "
-			"%llu, %llu",
-			(unsigned long long)s->config.setting[HR_CHAIN_MAX_EVENTS],
-			(unsigned long long)s->config.setting[HR_CHAIN_MAX_STREAMS],
-			(unsigned long long)
-				s->config.setting[HR_CHAIN_STREAM_MAX_AGE_US],
-			(unsigned long long)file->setting[HR_CHAIN_MAX_EVENTS],
-			(unsigned long long)file->setting[HR_CHAIN_MAX_STREAMS],
-			(unsigned long long)file->setting[HR_CHAIN_STREAM_MAX_AGE_US]);
+	s->complain_at_us = 0;
 	return true;
 }
 

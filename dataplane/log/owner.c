@@ -254,8 +254,18 @@ static int obey(struct hr_owner *o, enum hr_owner_command command, struct hr_own
 		return hr_owned_claim(s, err);
 	case HR_OWNER_ACCEPT_LOSS:
 		return hr_owned_accept_loss(s, err);
+	case HR_OWNER_CONFIG_COMMIT:
+		for (uint32_t i = 0; i < o->n_shards; i++)
+			hr_owned_config_commit(&o->shards[i]);
+		return 0;
+	case HR_OWNER_CLOCK_ACCEPT: {
+		const struct hr_now now = time_now();
+
+		for (uint32_t i = 0; i < o->n_shards; i++)
+			hr_owned_clock_accept(&o->shards[i], &now);
+		return 0;
+	}
 	default:
-		(void)o;
 		return 0;
 	}
 }
@@ -351,6 +361,16 @@ static int ask(struct hr_owner *o, enum hr_owner_command command, uint16_t shard
 int hr_owner_take(struct hr_owner *o, uint16_t shard, struct hr_err *err)
 {
 	return ask(o, HR_OWNER_TAKE, shard, err);
+}
+
+int hr_owner_config_commit(struct hr_owner *o, struct hr_err *err)
+{
+	return ask(o, HR_OWNER_CONFIG_COMMIT, 0, err);
+}
+
+int hr_owner_clock_accept(struct hr_owner *o, struct hr_err *err)
+{
+	return ask(o, HR_OWNER_CLOCK_ACCEPT, 0, err);
 }
 
 int hr_owner_accept_loss(struct hr_owner *o, uint16_t shard, struct hr_err *err)

@@ -131,6 +131,10 @@ void hr_owner_addresses(const struct hr_owner *owner, uint16_t shard,
  */
 int hr_owner_take(struct hr_owner *owner, uint16_t shard, struct hr_err *err);
 int hr_owner_accept_loss(struct hr_owner *owner, uint16_t shard, struct hr_err *err);
+/* config_commit: the configuration's CONFIG becomes a link of every shard whose chain
+ * says otherwise; clock_accept: the wall clock becomes record time. */
+int hr_owner_config_commit(struct hr_owner *owner, struct hr_err *err);
+int hr_owner_clock_accept(struct hr_owner *owner, struct hr_err *err);
 
 /*
  * Stop: the workers have closed their last epochs and go on folding. Waits up to

@@ -24,6 +24,8 @@ enum hr_owner_command {
 	HR_OWNER_NOTHING,
 	HR_OWNER_TAKE,
 	HR_OWNER_ACCEPT_LOSS,
+	HR_OWNER_CONFIG_COMMIT,
+	HR_OWNER_CLOCK_ACCEPT,
 };
 
 struct hr_owner_ask {

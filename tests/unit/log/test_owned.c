@@ -580,6 +580,66 @@ static void a_shard_that_was_lost_is_taken_back_by_the_operators_word(void)
 	world_fini(&w);
 }
 
+/* ---- what is not as it should be ------------------------------------------------------ */
+
+static void a_chain_that_is_not_as_the_file_says_complains_until_it_is_committed(void)
+{
+	struct world w;
+	struct box *a = owner_of(&w, 1), *b;
+	uint64_t n;
+
+	world_run(&w, 1500);
+	CU_ASSERT_FALSE(atomic_load(&a->owned->view.complains));
+	box_kill(a);
+	b = box_start(&w, 2);
+	b->conf.file.setting[HR_CHAIN_MAX_EVENTS] = 2048;
+	CU_ASSERT_TRUE_FATAL(world_until(&w, b, HR_SHARD_READY, 200));
+	world_run(&w, 1500);
+	CU_ASSERT_TRUE(atomic_load(&b->owned->view.complains));
+	CU_ASSERT_PTR_NOT_NULL(strstr(b->owned->reason, "config commit"));
+	CU_ASSERT_EQUAL(b->owned->config.setting[HR_CHAIN_MAX_EVENTS], 1024);
+	n = b->n_links;
+	for (int again = 0; again < 2; again++) { /* the second finds nothing to do */
+		hr_owned_config_commit(b->owned);
+		world_run(&w, 1500);
+		CU_ASSERT_EQUAL(b->n_links, n + 1);
+	}
+	CU_ASSERT_EQUAL(b->links[n]->body_kind, HR_BODY_CONFIG);
+	CU_ASSERT_EQUAL(b->owned->config.setting[HR_CHAIN_MAX_EVENTS], 2048);
+	CU_ASSERT_FALSE(atomic_load(&b->owned->view.complains));
+	CU_ASSERT_STRING_EQUAL(b->owned->reason, "");
+	world_fini(&w);
+}
+
+static void a_wall_clock_that_steps_is_told_and_never_runs_the_chain_back(void)
+{
+	static const int64_t steps_us[] = { 3600000000ll, -3600000000ll };
+
+	for (size_t i = 0; i < HR_COUNT(steps_us); i++) {
+		struct world w;
+		struct box *b = owner_of(&w, 1);
+		uint64_t before = b->owned->chain.clock_us;
+
+		w.now.wall_us += (uint64_t)steps_us[i];
+		world_run(&w, 1500);
+		CU_ASSERT_TRUE(atomic_load(&b->owned->view.complains));
+		CU_ASSERT_PTR_NOT_NULL(strstr(b->owned->reason, "clock accept"));
+		box_close(b, 5, true); /* it goes on meanwhile, by the old offset */
+		CU_ASSERT_TRUE_FATAL(world_until_links(&w, b, 3, 100));
+		CU_ASSERT_TRUE(b->links[2]->clock_us > before);
+		CU_ASSERT_TRUE(b->links[2]->clock_us < before + 60000000);
+		hr_owned_clock_accept(b->owned, &w.now);
+		world_run(&w, 10);
+		CU_ASSERT_FALSE(atomic_load(&b->owned->view.complains));
+		box_close(b, 6, true);
+		CU_ASSERT_TRUE_FATAL(world_until_links(&w, b, 4, 100));
+		CU_ASSERT_TRUE(b->links[3]->clock_us >= b->links[2]->clock_us);
+		if (steps_us[i] > 0)
+			CU_ASSERT_TRUE(b->links[3]->clock_us > before + 3000000000u);
+		world_fini(&w);
+	}
+}
+
 int main(void)
 {
 	static CU_TestInfo tests[] = {
@@ -633,6 +693,11 @@ int main(void)
 		  what_a_fence_says_of_its_owners_addresses_is_known_to_all },
 		{ "a shard that was lost is taken back by the operator's word",
 		  a_shard_that_was_lost_is_taken_back_by_the_operators_word },
+		{ "a chain that is not as the file says complains until it is "
+		  "committed",
+		  a_chain_that_is_not_as_the_file_says_complains_until_it_is_committed },
+		{ "a wall clock that steps is told, and never runs the chain back",
+		  a_wall_clock_that_steps_is_told_and_never_runs_the_chain_back },
 		CU_TEST_INFO_NULL,
 	};
 
