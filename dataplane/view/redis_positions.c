@@ -181,7 +181,7 @@ static bool adopt(struct hr_view *v, uint16_t shard, const redisReply *reply)
 	uint64_t before = s->in_redis.n;
 
 	read_text(reply, text);
-	if (HR_MUTANT(view_no_position) && !v->is_synced)
+	if (HR_MUTANT(view_no_position) && s->text[0] == '\0')
 		text[0] = '\0';
 	if (v->is_synced && strcmp(text, s->text) == 0)
 		return false;
