@@ -37,7 +37,9 @@
 #include "dataplane/view/redis_damage.h"
 #include "dataplane/view/redis_table.h"
 
+#ifndef HR_TRIM_PERIOD_LINKS /* the simulator's is short, so that it ends often */
 #define HR_TRIM_PERIOD_LINKS 256
+#endif
 
 struct hr_redis_tick_conf {
 	uint32_t recent_views_max;

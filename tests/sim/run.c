@@ -6,6 +6,7 @@
 
 #include "common/murmur2.h"
 #include "common/mutant.h"
+#include "dataplane/view/redis_tick.h"
 #include "tests/sim/appliance.h"
 #include "tests/sim/judge.h"
 #include "tests/sim/run.h"
@@ -289,7 +290,7 @@ static void open_all(struct run *r)
 	const struct sim_rules rules = {
 		.recent_views = 4,
 		.recommendations = 3,
-		.trim_period = 256,
+		.trim_period = HR_TRIM_PERIOD_LINKS,
 		.user_events_partitions = PARTITIONS,
 		.is_ordered = true,
 	};
