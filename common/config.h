@@ -82,6 +82,7 @@ struct hr_config {
 	/* epoch */
 	uint64_t epoch_budget_bytes;
 	uint32_t epoch_min_interval_us;
+	uint32_t committer_cpu_percent; /* of a core */
 	uint32_t epoch_max_interval_us;
 	uint32_t epoch_max_events; /* initial chain setting */
 

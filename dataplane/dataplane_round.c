@@ -23,6 +23,7 @@ static void set_pace(struct hr_dataplane *d, uint64_t now_us)
 	if (d->committer_read_us != 0 && ns >= d->committer_ns)
 		d->min_interval_us = hr_pace_next(
 			d->min_interval_us, (ns - d->committer_ns) / took_us,
+			config->committer_cpu_percent * 10,
 			config->epoch_min_interval_us, config->epoch_max_interval_us);
 	for (uint32_t w = 0; w < config->n_workers; w++)
 		atomic_store(&d->workers[w].min_interval_us, d->min_interval_us);

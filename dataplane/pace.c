@@ -55,12 +55,12 @@ uint64_t hr_pace_thread_ns(const char *name)
 	return ns;
 }
 
-uint32_t hr_pace_next(uint32_t interval_us, uint64_t permille, uint32_t min_us,
-		      uint32_t max_us)
+uint32_t hr_pace_next(uint32_t interval_us, uint64_t permille, uint32_t share_permille,
+		      uint32_t min_us, uint32_t max_us)
 {
-	if (permille > HR_PACE_PERMILLE)
+	if (permille > share_permille)
 		interval_us += interval_us / 4;
-	else if (permille < HR_PACE_PERMILLE * 2 / 3)
+	else if (permille < (uint64_t)share_permille * 2 / 3)
 		interval_us -= interval_us / 5;
 	if (interval_us < min_us)
 		return min_us;

@@ -13,13 +13,11 @@
 
 #include <stdint.h>
 
-#define HR_PACE_PERMILLE 300u /* of a core, for the committer */
-
 /* The next interval, from the last one and the thousandths of a core that the committer
  * took with it: a quarter longer above its share, a fifth shorter below two thirds of
  * it, never outside [min_us, max_us]. */
-uint32_t hr_pace_next(uint32_t interval_us, uint64_t permille, uint32_t min_us,
-		      uint32_t max_us);
+uint32_t hr_pace_next(uint32_t interval_us, uint64_t permille, uint32_t share_permille,
+		      uint32_t min_us, uint32_t max_us);
 
 /* Nanoseconds on a CPU so far of this process's thread of that name; 0: none. Reads
  * /proc. */

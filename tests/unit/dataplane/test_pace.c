@@ -10,18 +10,21 @@
 
 static void a_committer_above_its_share_is_slowed_down(void)
 {
-	CU_ASSERT_EQUAL(hr_pace_next(4000, 301, 2000, 20000), 5000);
+	CU_ASSERT_EQUAL(hr_pace_next(4000, 301, 300, 2000, 20000), 5000);
+	/* The share is the configuration's. */
+	CU_ASSERT_EQUAL(hr_pace_next(4000, 301, 900, 2000, 20000), 3200);
+	CU_ASSERT_EQUAL(hr_pace_next(4000, 301, 301, 2000, 20000), 4000);
 }
 
 static void one_far_below_its_share_is_sped_up(void)
 {
-	CU_ASSERT_EQUAL(hr_pace_next(5000, 199, 2000, 20000), 4000);
+	CU_ASSERT_EQUAL(hr_pace_next(5000, 199, 300, 2000, 20000), 4000);
 }
 
 static void near_its_share_nothing_changes(void)
 {
 	for (uint32_t permille = 200; permille <= 300; permille++)
-		CU_ASSERT_EQUAL(hr_pace_next(5000, permille, 2000, 20000), 5000);
+		CU_ASSERT_EQUAL(hr_pace_next(5000, permille, 300, 2000, 20000), 5000);
 }
 
 static void the_interval_stays_in_its_bounds(void)
@@ -29,15 +32,15 @@ static void the_interval_stays_in_its_bounds(void)
 	uint32_t us = 2000;
 
 	for (int i = 0; i < 100; i++) {
-		us = hr_pace_next(us, 1000, 2000, 20000);
+		us = hr_pace_next(us, 1000, 300, 2000, 20000);
 		CU_ASSERT_TRUE(us >= 2000 && us <= 20000);
 	}
 	CU_ASSERT_EQUAL(us, 20000);
 	for (int i = 0; i < 100; i++)
-		us = hr_pace_next(us, 0, 2000, 20000);
+		us = hr_pace_next(us, 0, 300, 2000, 20000);
 	CU_ASSERT_EQUAL(us, 2000);
 	/* Even a fixed one. */
-	CU_ASSERT_EQUAL(hr_pace_next(100, 1000, 100, 100), 100);
+	CU_ASSERT_EQUAL(hr_pace_next(100, 1000, 300, 100, 100), 100);
 }
 
 static atomic_bool stops;
