@@ -13,7 +13,9 @@
 #include "headrace.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -26,6 +28,7 @@
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -1220,8 +1223,10 @@ struct batch {
 
 	/* With it: the core's. */
 	struct stream *stream;
-	uint64_t record_no; /* in the disk queue; 0: not there */
-	uint64_t sent_us;   /* newest transmission */
+	uint64_t record_no;  /* in the disk queue; 0: not there */
+	uint64_t origin;     /* whose number that is */
+	uint64_t tracked_us; /* of an earlier process: server time; 0: ours */
+	uint64_t sent_us;    /* newest transmission */
 	uint32_t n_sent, attempt;
 	uint8_t buffer[];
 };
@@ -1687,12 +1692,21 @@ static void flow_choose_stream(struct hr_sdk_core *c, struct flow *f, uint64_t n
 		flow_adopt(f, c->current);
 }
 
+/* Of what an earlier process left nobody knows the age before an appliance has told
+ * the time: this machine's clock may have been set since. */
+static uint64_t batch_age(const struct hr_sdk_core *c, const struct batch *b,
+			  uint64_t now_us)
+{
+	if (b->tracked_us == 0)
+		return since(now_us, b->opened_us);
+	return c->has_clock ? since(server_time(c, now_us), b->tracked_us) : 0;
+}
+
 /* What is too old is given up: dropped if nobody ever saw it, else unknown, and the
  * owner is told not to wait for it. */
 static void flow_expire(struct hr_sdk_core *c, struct flow *f, uint64_t now_us)
 {
-	while (f->first != NULL &&
-	       since(now_us, f->first->opened_us) >= c->conf.ttl_us) {
+	while (f->first != NULL && batch_age(c, f->first, now_us) >= c->conf.ttl_us) {
 		struct batch *b = f->first;
 
 		tell_batch(c, b,
@@ -2072,7 +2086,7 @@ static uint64_t flow_due(const struct hr_sdk_core *c, const struct flow *f,
 	uint64_t due = NEVER;
 
 	if (f->first != NULL)
-		due = f->first->opened_us + c->conf.ttl_us;
+		due = now_us + since(c->conf.ttl_us, batch_age(c, f->first, now_us));
 	if (f->stream == NULL || (f->first == NULL && !skip_is_due(f)))
 		return due;
 	if (now_us < f->paused_us)
@@ -2180,6 +2194,7 @@ static void move_event(struct hr_sdk_core *c, const struct batch *from,
 		b->opened_us = from->opened_us;
 		b->serial = from->serial;
 		b->sequence = b->record_no = 0;
+		b->tracked_us = from->tracked_us;
 		b->stream = NULL;
 		b->shard = shard;
 		b->n_shards = c->n_shards;
@@ -2306,7 +2321,7 @@ static void core_take(struct hr_sdk_core *c, struct batch *b)
 }
 
 /* A batch of an earlier process: bound if it has a sequence, and then for ever. */
-static __attribute__((unused)) void core_restore(struct hr_sdk_core *c, struct batch *b)
+static void core_restore(struct hr_sdk_core *c, struct batch *b)
 {
 	struct flow *f;
 
@@ -2781,6 +2796,26 @@ static uint64_t core_oldest(const struct hr_sdk_core *c)
 
 /* ---- the handle ---- */
 
+/* A sentence for people, in the caller's memory. */
+struct sentence {
+	char *text;
+	size_t bytes;
+};
+
+static int fail(struct sentence error, int result, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static int fail(struct sentence error, int result, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	if (error.bytes > 0)
+		vsnprintf(error.text, error.bytes, fmt, args);
+	va_end(args);
+	return result;
+}
+
 #define BURST 64   /* datagrams to one sendmmsg */
 #define WAKE_AT 16 /* full datagrams that wake a sender before flush_ms */
 
@@ -2825,6 +2860,20 @@ struct burst {
 	struct iovec bytes[BURST];
 	uint32_t targets[BURST];
 	unsigned int n;
+};
+
+struct disk {
+	char *dir;     /* NULL: no disk queue */
+	char name[64]; /* of the file */
+	int fd;
+	bool no_sync;
+	uint64_t origin; /* random: of all this process records */
+	uint64_t next_no;
+	uint64_t file_bytes, live_bytes;
+	bool is_broken, is_unsynced, wants_rewrite;
+	uint64_t retry_us;
+	size_t n_buffer;
+	uint8_t buffer[65536];
 };
 
 /*
@@ -2872,6 +2921,8 @@ struct headrace {
 	uint64_t bytes_sent, send_retries, send_unreachable;
 	uint64_t counts[CORE_COUNTERS];
 	int last_send_errno;
+	uint64_t events_restored, queue_errors;
+	int last_queue_errno;
 
 	/* The sender's own. */
 	uint64_t sent_stream_no;
@@ -2879,6 +2930,7 @@ struct headrace {
 	uint64_t drops_reported, drops_before_stream;
 	struct hr_sdk_core core;
 	struct burst burst;
+	struct disk disk;
 	struct batch *returned, *returned_last; /* decided, to be given back together */
 	uint32_t n_returned;
 	bool something_is_left; /* read once the sender has ended */
@@ -3088,7 +3140,7 @@ static void seal(struct headrace *h, struct layout *layout, uint32_t shard_no)
 	shard->open = NULL;
 	batch->n_shards = layout->n_shards;
 	batch->stream = NULL;
-	batch->record_no = 0;
+	batch->record_no = batch->tracked_us = 0;
 	batch->n_sent = 0;
 	batch->stream_no = h->stream.no;
 	batch->birth = h->stream.birth;
@@ -3519,6 +3571,796 @@ static void *sender_run(void *arg)
 	return NULL;
 }
 
+/* ---- the disk queue: docs/sdk-queue.md ----
+ *
+ *     record() -> buffer -> write -> fdatasync in sync()
+ *
+ * One file a process, only appended to; when most of it is decided it is written
+ * anew beside itself and renamed. A record of a datagram is in it before the datagram
+ * is sent, and a datagram that was recorded without a sequence gets a second record
+ * when it is bound. Only the sender's thread comes here, and headrace_open().
+ */
+
+#define QUEUE_MAGIC "HRQUEUE1"
+#define QUEUE_HEADER_BYTES 32
+#define QUEUE_SUFFIX ".queue"
+#define RECORD_BYTES 72 /* in front of the payload */
+#define RECORD_MAX (RECORD_BYTES + HEADRACE_DATAGRAM_MAX)
+#define RECORD_DATA 1
+#define RECORD_BIND 2
+#define RECORD_DONE 3
+#define RECORD_GONE 4
+#define QUEUE_SLACK ((uint64_t)1 << 20)
+
+/* A record as it lies in the file, all of it but the payload. */
+struct record {
+	uint8_t kind, codec;
+	uint16_t n_events, shard, n_shards;
+	uint32_t generation, n_payload;
+	uint64_t origin, number, birth, random, sequence, tracked_us;
+	const uint8_t *payload;
+};
+
+static uint64_t queue_check(const uint8_t *p, size_t n)
+{
+	static const uint8_t key[16] = "headrace queue 1";
+	uint8_t hash[16];
+
+	siphash128(key, p, n, hash);
+	return load64(hash);
+}
+
+static void record_write(uint8_t *p, const struct record *r)
+{
+	const uint32_t n = RECORD_BYTES + r->n_payload;
+
+	store32(p + 8, n);
+	p[12] = r->kind;
+	p[13] = r->codec;
+	store16(p + 14, r->n_events);
+	store64(p + 16, r->origin);
+	store64(p + 24, r->number);
+	store64(p + 32, r->birth);
+	store64(p + 40, r->random);
+	store64(p + 48, r->sequence);
+	store64(p + 56, r->tracked_us);
+	store16(p + 64, r->shard);
+	store16(p + 66, r->n_shards);
+	store32(p + 68, r->generation);
+	if (r->n_payload > 0)
+		memcpy(p + RECORD_BYTES, r->payload, r->n_payload);
+	store64(p, queue_check(p + 8, n - 8));
+}
+
+/* Returns the bytes of the record at p; 0: none is whole there. */
+static uint32_t record_read(const uint8_t *p, size_t left, struct record *r)
+{
+	uint32_t n;
+
+	if (left < RECORD_BYTES)
+		return 0;
+	n = load32(p + 8);
+	if (n < RECORD_BYTES || n > RECORD_MAX || n > left ||
+	    load64(p) != queue_check(p + 8, n - 8))
+		return 0;
+	r->kind = p[12];
+	r->codec = p[13];
+	r->n_events = load16(p + 14);
+	r->origin = load64(p + 16);
+	r->number = load64(p + 24);
+	r->birth = load64(p + 32);
+	r->random = load64(p + 40);
+	r->sequence = load64(p + 48);
+	r->tracked_us = load64(p + 56);
+	r->shard = load16(p + 64);
+	r->n_shards = load16(p + 66);
+	r->generation = load32(p + 68);
+	r->payload = p + RECORD_BYTES;
+	r->n_payload = n - RECORD_BYTES;
+	return n;
+}
+
+static int write_all(int fd, const uint8_t *p, size_t n)
+{
+	while (n > 0) {
+		const ssize_t done = write(fd, p, n);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return done < 0 ? errno : EIO;
+		p += done;
+		n -= (size_t)done;
+	}
+	return 0;
+}
+
+/* Not inherited by a forked child, as flock() is: a dead parent's queue would wait
+ * for a child that never touched it. */
+static bool queue_lock_file(int fd)
+{
+	struct flock lock;
+
+	memset(&lock, 0, sizeof(lock));
+	lock.l_type = F_WRLCK;
+	lock.l_whence = SEEK_SET;
+	return fcntl(fd, F_SETLK, &lock) == 0;
+}
+
+static int disk_path(const struct disk *d, const char *name, const char *more,
+		     char out[4096])
+{
+	return snprintf(out, 4096, "%s/%s%s", d->dir, name, more) < 4096 ? 0
+									 : ENAMETOOLONG;
+}
+
+static int sync_dir(const struct disk *d)
+{
+	const int fd = open(d->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int e = 0;
+
+	if (fd < 0)
+		return errno;
+	if (!d->no_sync && fsync(fd) < 0)
+		e = errno;
+	close(fd);
+	return e;
+}
+
+static void disk_fail(struct headrace *h, int e)
+{
+	h->disk.is_broken = true;
+	h->disk.n_buffer = 0;
+	h->disk.retry_us = clock_us(h->clock) + SECOND;
+	__atomic_store_n(&h->last_queue_errno, e, __ATOMIC_RELAXED);
+	add(&h->queue_errors, 1);
+}
+
+static bool disk_write_out(struct headrace *h)
+{
+	struct disk *d = &h->disk;
+	int e;
+
+	if (d->is_broken)
+		return false;
+	e = write_all(d->fd, d->buffer, d->n_buffer);
+	if (e != 0) {
+		disk_fail(h, e);
+		return false;
+	}
+	d->file_bytes += d->n_buffer;
+	d->n_buffer = 0;
+	return true;
+}
+
+static bool disk_put(struct headrace *h, const struct record *r)
+{
+	struct disk *d = &h->disk;
+	const size_t n = RECORD_BYTES + r->n_payload;
+
+	if (d->is_broken || (d->n_buffer + n > sizeof(d->buffer) && !disk_write_out(h)))
+		return false;
+	record_write(d->buffer + d->n_buffer, r);
+	d->n_buffer += n;
+	return true;
+}
+
+static struct record record_of(const struct headrace *h, const struct batch *b)
+{
+	struct record r;
+
+	memset(&r, 0, sizeof(r));
+	r.kind = RECORD_DATA;
+	r.codec = (uint8_t)b->encoder.codec;
+	r.n_events = (uint16_t)b->encoder.n_events;
+	r.shard = (uint16_t)b->shard;
+	r.n_shards = (uint16_t)b->n_shards;
+	r.generation = b->stream != NULL ? b->stream->generation : h->core.generation;
+	r.origin = b->origin;
+	r.number = b->record_no;
+	r.tracked_us = b->tracked_us != 0 ? b->tracked_us
+					  : server_time(&h->core, b->opened_us);
+	r.payload = b->buffer + HEADRACE_HEADER_BYTES;
+	r.n_payload = b->encoder.end - HEADRACE_HEADER_BYTES;
+	if (b->sequence != 0) {
+		r.birth = b->stream->birth;
+		r.random = b->stream->random;
+		r.sequence = b->sequence;
+	}
+	return r;
+}
+
+/* calls.record: of a new one all, of one that is there its sequence. */
+static bool disk_record(void *arg, struct batch *b)
+{
+	struct headrace *h = arg;
+	struct disk *d = &h->disk;
+	const bool is_new = b->record_no == 0;
+	struct record r;
+
+	if (is_new) {
+		b->origin = d->origin;
+		b->record_no = d->next_no;
+	}
+	r = record_of(h, b);
+	if (!is_new) {
+		r.kind = RECORD_BIND;
+		r.n_payload = 0;
+	}
+	if (!disk_put(h, &r)) {
+		if (is_new)
+			b->record_no = 0;
+		return false;
+	}
+	if (is_new) {
+		d->next_no++;
+		d->live_bytes += RECORD_BYTES + r.n_payload;
+	}
+	d->is_unsynced = true;
+	return true;
+}
+
+static void disk_done(void *arg, const struct stream *stream, uint32_t shard,
+		      uint64_t up_to)
+{
+	struct record r;
+
+	memset(&r, 0, sizeof(r));
+	r.kind = RECORD_DONE;
+	r.birth = stream->birth;
+	r.random = stream->random;
+	r.shard = (uint16_t)shard;
+	r.sequence = up_to;
+	(void)disk_put(arg, &r); /* without it a restart sends again, no more */
+}
+
+static void disk_gone(void *arg, const struct batch *b)
+{
+	struct record r;
+
+	if (b->sequence != 0) {
+		disk_done(arg, b->stream, b->shard, b->sequence);
+		return;
+	}
+	if (b->record_no == 0)
+		return;
+	memset(&r, 0, sizeof(r));
+	r.kind = RECORD_GONE;
+	r.origin = b->origin;
+	r.number = b->record_no;
+	(void)disk_put(arg, &r);
+}
+
+/* All that the core holds into a new file, which takes the old one's place at once
+ * or not at all. Returns 0 or an errno. */
+static int disk_rewrite(struct headrace *h)
+{
+	struct disk *d = &h->disk;
+	char path[4096], temporary[4096];
+	uint8_t header[QUEUE_HEADER_BYTES] = { 0 };
+	int fd, e = disk_path(d, d->name, "", path);
+
+	if (e == 0)
+		e = disk_path(d, d->name, ".tmp", temporary);
+	if (e != 0)
+		return e;
+	fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return errno;
+	if (!queue_lock_file(fd)) {
+		e = errno;
+		close(fd);
+		return e;
+	}
+	memcpy(header, QUEUE_MAGIC, 8);
+	store32(header + 8, h->key_id);
+	store64(header + 16, d->origin);
+	store64(header + 24, queue_check(header, 24));
+	e = write_all(fd, header, sizeof(header));
+	d->n_buffer = 0;
+	d->live_bytes = 0;
+	d->file_bytes = sizeof(header);
+	for (uint32_t i = 0; i < h->core.n_shards && e == 0; i++) {
+		struct batch *b = h->core.flows[i].first;
+
+		for (; b != NULL && e == 0; b = b->next) {
+			struct record r;
+
+			if (b->record_no == 0) {
+				b->origin = d->origin;
+				b->record_no = d->next_no++;
+			}
+			r = record_of(h, b);
+			if (d->n_buffer + RECORD_MAX > sizeof(d->buffer)) {
+				e = write_all(fd, d->buffer, d->n_buffer);
+				d->n_buffer = 0;
+			}
+			record_write(d->buffer + d->n_buffer, &r);
+			d->n_buffer += RECORD_BYTES + r.n_payload;
+			d->file_bytes += RECORD_BYTES + r.n_payload;
+			d->live_bytes += RECORD_BYTES + r.n_payload;
+		}
+		h->core.flows[i].unrecorded = NULL;
+	}
+	if (e == 0)
+		e = write_all(fd, d->buffer, d->n_buffer);
+	d->n_buffer = 0;
+	if (e == 0 && !d->no_sync && fsync(fd) < 0)
+		e = errno;
+	if (e == 0 && rename(temporary, path) < 0)
+		e = errno;
+	if (e != 0) {
+		(void)unlink(temporary);
+		close(fd);
+		return e;
+	}
+	if (d->fd >= 0)
+		close(d->fd);
+	d->fd = fd;
+	e = sync_dir(d);
+	if (e != 0)
+		return e;
+	d->is_broken = d->is_unsynced = d->wants_rewrite = false;
+	return 0;
+}
+
+/* calls.sync: everything recorded is on the disk. */
+static bool disk_sync(void *arg)
+{
+	struct headrace *h = arg;
+	struct disk *d = &h->disk;
+	int e;
+
+	if (d->is_broken && clock_us(h->clock) < d->retry_us)
+		return false;
+	if (d->is_broken || d->wants_rewrite ||
+	    d->file_bytes + d->n_buffer > 2 * d->live_bytes + QUEUE_SLACK) {
+		e = disk_rewrite(h);
+		if (e != 0)
+			disk_fail(h, e);
+		return e == 0;
+	}
+	if (d->n_buffer > 0 && !disk_write_out(h))
+		return false;
+	if (d->is_unsynced && !d->no_sync && fdatasync(d->fd) < 0) {
+		/* What the kernel could not write it may have forgotten: all anew. */
+		disk_fail(h, errno);
+		return false;
+	}
+	d->is_unsynced = false;
+	return true;
+}
+
+/* At the end: an empty queue leaves no file. */
+static void disk_close(struct headrace *h)
+{
+	struct disk *d = &h->disk;
+	char path[4096];
+
+	if (d->dir == NULL)
+		return;
+	if (d->fd >= 0) {
+		if (core_oldest(&h->core) != NEVER)
+			(void)disk_sync(h);
+		else if (disk_path(d, d->name, "", path) == 0)
+			(void)unlink(path);
+		close(d->fd);
+	}
+	d->fd = -1;
+}
+
+/* ---- the disk queue of an earlier process ---- */
+
+/* What one datagram's records say together. */
+struct remembered {
+	struct record r;
+	bool is_gone;
+};
+
+struct past {
+	struct remembered *items;
+	uint32_t n, max;
+	uint32_t *places; /* hash of {origin, number} to item + 1 */
+	uint32_t n_places;
+	struct record *done; /* the highest of each {stream, shard} */
+	uint32_t n_done, max_done;
+	uint8_t **files; /* their bytes: payloads lie in them */
+	char (*names)[256];
+	int *fds; /* locked until their queue has moved into ours */
+	uint32_t n_files, max_files;
+	uint32_t n_damaged;
+};
+
+static void past_free(struct past *past)
+{
+	for (uint32_t i = 0; i < past->n_files; i++) {
+		free(past->files[i]);
+		close(past->fds[i]);
+	}
+	free(past->items);
+	free(past->places);
+	free(past->done);
+	free(past->files);
+	free(past->names);
+	free(past->fds);
+}
+
+static uint32_t *past_place(struct past *past, uint64_t origin, uint64_t number)
+{
+	uint64_t at = (origin ^ number * 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu;
+
+	at = (at >> 32) % past->n_places;
+	for (;; at = (at + 1) % past->n_places) {
+		const uint32_t i = past->places[at];
+
+		if (i == 0 || (past->items[i - 1].r.origin == origin &&
+			       past->items[i - 1].r.number == number))
+			return &past->places[at];
+	}
+}
+
+static int past_grow(struct past *past)
+{
+	const uint32_t max = past->max == 0 ? 1024 : past->max * 2;
+	struct remembered *items = realloc(past->items, max * sizeof(*items));
+
+	if (items == NULL)
+		return ENOMEM;
+	past->items = items;
+	past->max = max;
+	free(past->places);
+	past->n_places = max * 2;
+	past->places = calloc(past->n_places, sizeof(*past->places));
+	if (past->places == NULL)
+		return ENOMEM;
+	for (uint32_t i = 0; i < past->n; i++)
+		*past_place(past, past->items[i].r.origin, past->items[i].r.number) =
+			i + 1;
+	return 0;
+}
+
+static int past_done(struct past *past, const struct record *r)
+{
+	for (uint32_t i = 0; i < past->n_done; i++) {
+		struct record *d = &past->done[i];
+
+		if (d->birth != r->birth || d->random != r->random ||
+		    d->shard != r->shard)
+			continue;
+		d->sequence = max_of(d->sequence, r->sequence);
+		return 0;
+	}
+	if (past->n_done == past->max_done) {
+		const uint32_t max = past->max_done * 2 + 64;
+		struct record *done = realloc(past->done, max * sizeof(*done));
+
+		if (done == NULL)
+			return ENOMEM;
+		past->done = done;
+		past->max_done = max;
+	}
+	past->done[past->n_done++] = *r;
+	return 0;
+}
+
+static int past_take(struct past *past, const struct record *r)
+{
+	struct remembered *m;
+	uint32_t *place;
+
+	if (r->kind == RECORD_DONE)
+		return past_done(past, r);
+	if (past->n == past->max && past_grow(past) != 0)
+		return ENOMEM;
+	place = past_place(past, r->origin, r->number);
+	if (*place == 0) {
+		if (r->kind != RECORD_DATA)
+			return 0; /* of one that was decided before */
+		*place = ++past->n;
+		m = &past->items[past->n - 1];
+		m->r = *r;
+		m->is_gone = false;
+		return 0;
+	}
+	m = &past->items[*place - 1];
+	if (r->kind == RECORD_GONE)
+		m->is_gone = true;
+	if (r->kind != RECORD_GONE && r->sequence != 0) {
+		m->r.birth = r->birth;
+		m->r.random = r->random;
+		m->r.sequence = r->sequence;
+		m->r.generation = r->generation;
+	}
+	return 0;
+}
+
+/* The records of a file up to its torn end. One that is damaged in the middle is
+ * stepped over where its length still leads to a whole one. */
+static int past_read(struct past *past, const uint8_t *p, size_t n)
+{
+	size_t at = QUEUE_HEADER_BYTES;
+	struct record r;
+
+	while (at < n) {
+		uint32_t bytes = record_read(p + at, n - at, &r);
+
+		if (bytes == 0) {
+			const uint64_t skip =
+				n - at >= RECORD_BYTES ? load32(p + at + 8) : 0;
+
+			past->n_damaged++;
+			if (skip < RECORD_BYTES || skip > RECORD_MAX ||
+			    skip >= n - at ||
+			    record_read(p + at + skip, n - at - skip, &r) == 0)
+				return 0;
+			at += skip;
+			continue;
+		}
+		if (past_take(past, &r) != 0)
+			return ENOMEM;
+		at += bytes;
+	}
+	return 0;
+}
+
+static int read_whole(int fd, uint8_t **out, size_t *n)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return errno;
+	*n = 0;
+	*out = malloc((size_t)st.st_size + 1);
+	if (*out == NULL)
+		return ENOMEM;
+	while (*n < (size_t)st.st_size) {
+		const ssize_t r = read(fd, *out + *n, (size_t)st.st_size - *n);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0) {
+			const int e = errno;
+
+			free(*out);
+			return e;
+		}
+		if (r == 0)
+			break;
+		*n += (size_t)r;
+	}
+	return 0;
+}
+
+static int past_add_file(struct past *past, const char *name, int fd, uint8_t *bytes)
+{
+	const uint32_t max = past->max_files * 2 + 8;
+
+	if (past->n_files == past->max_files) {
+		uint8_t **files = realloc(past->files, max * sizeof(*files));
+		char(*names)[256] = NULL;
+		int *fds = NULL;
+
+		if (files != NULL)
+			past->files = files;
+		if (files != NULL)
+			names = realloc(past->names, max * sizeof(*names));
+		if (names != NULL)
+			past->names = names;
+		if (names != NULL)
+			fds = realloc(past->fds, max * sizeof(*fds));
+		if (fds == NULL)
+			return ENOMEM;
+		past->fds = fds;
+		past->max_files = max;
+	}
+	past->files[past->n_files] = bytes;
+	past->fds[past->n_files] = fd;
+	snprintf(past->names[past->n_files++], 256, "%s", name);
+	return 0;
+}
+
+/* Another handle of this process has it: its lock would not keep us out. */
+static bool is_ours(const char *name);
+
+/* A file of the folder, if nobody uses it. */
+static int past_open(struct headrace *h, struct past *past, const char *name,
+		     struct sentence error)
+{
+	char path[4096];
+	struct stat st;
+	uint8_t *bytes = NULL;
+	size_t n = 0;
+	int fd, e = disk_path(&h->disk, name, "", path);
+
+	fd = e == 0 ? open(path, O_RDWR | O_CLOEXEC) : -1;
+	if (fd < 0)
+		return errno == ENOENT ? HEADRACE_OK
+				       : fail(error, HEADRACE_BAD_QUEUE, "%s: %s", path,
+					      strerror(errno));
+	/* Unlinked: it was written anew between our look and our lock. */
+	if (!queue_lock_file(fd) || fstat(fd, &st) < 0 || st.st_nlink == 0) {
+		close(fd);
+		return HEADRACE_OK;
+	}
+	e = read_whole(fd, &bytes, &n);
+	if (e == 0 && n >= QUEUE_HEADER_BYTES &&
+	    (memcmp(bytes, QUEUE_MAGIC, 8) != 0 ||
+	     load64(bytes + 24) != queue_check(bytes, 24))) {
+		fail(error, HEADRACE_BAD_QUEUE, "%s is no queue: move it away", path);
+		e = EINVAL;
+	} else if (e == 0 && n >= QUEUE_HEADER_BYTES &&
+		   load32(bytes + 8) != h->key_id) {
+		fail(error, HEADRACE_BAD_QUEUE,
+		     "%s was written with key id %u, found %u: open it once with that "
+		     "key to send what it holds, or move it away",
+		     path, load32(bytes + 8), h->key_id);
+		e = EINVAL;
+	} else if (e == 0) {
+		e = past_add_file(past, name, fd, bytes);
+		if (e == 0 && n >= QUEUE_HEADER_BYTES)
+			e = past_read(past, bytes, n);
+		if (e == 0)
+			return HEADRACE_OK;
+		if (past->n_files > 0 && past->files[past->n_files - 1] == bytes)
+			return fail(error, HEADRACE_BAD_QUEUE, "%s: %s", path,
+				    strerror(e));
+		fail(error, HEADRACE_BAD_QUEUE, "%s: %s", path, strerror(e));
+	} else {
+		fail(error, HEADRACE_BAD_QUEUE, "%s: %s", path, strerror(e));
+	}
+	free(bytes);
+	close(fd);
+	return HEADRACE_BAD_QUEUE;
+}
+
+static bool has_suffix(const char *name, const char *suffix)
+{
+	const size_t n = strlen(name), m = strlen(suffix);
+
+	return n > m && n < 256 && strcmp(name + n - m, suffix) == 0;
+}
+
+static bool is_decided_before(const struct past *past, const struct remembered *m)
+{
+	if (m->is_gone)
+		return true;
+	for (uint32_t i = 0; m->r.sequence != 0 && i < past->n_done; i++)
+		if (past->done[i].birth == m->r.birth &&
+		    past->done[i].random == m->r.random &&
+		    past->done[i].shard == m->r.shard &&
+		    m->r.sequence <= past->done[i].sequence)
+			return true;
+	return false;
+}
+
+/* By stream and sequence, those without one last, as they were recorded. */
+static int by_age(const void *a, const void *b)
+{
+	const struct record *x = &((const struct remembered *)a)->r;
+	const struct record *y = &((const struct remembered *)b)->r;
+
+	if ((x->sequence == 0) != (y->sequence == 0))
+		return x->sequence == 0 ? 1 : -1;
+	if (x->sequence == 0) {
+		if (x->tracked_us != y->tracked_us)
+			return x->tracked_us < y->tracked_us ? -1 : 1;
+		return x->number < y->number ? -1 : x->number > y->number;
+	}
+	if ((x->birth & BIRTH_MASK) != (y->birth & BIRTH_MASK))
+		return (x->birth & BIRTH_MASK) < (y->birth & BIRTH_MASK) ? -1 : 1;
+	if (x->random != y->random)
+		return x->random < y->random ? -1 : 1;
+	if (x->sequence != y->sequence)
+		return x->sequence < y->sequence ? -1 : 1;
+	return x->shard < y->shard ? -1 : x->shard > y->shard;
+}
+
+/* Everything that earlier processes left in the folder. */
+static int past_load(struct headrace *h, struct past *past, struct sentence error)
+{
+	DIR *dir = opendir(h->disk.dir);
+	struct dirent *entry;
+	uint32_t n = 0;
+	int r = HEADRACE_OK;
+
+	if (dir == NULL)
+		return fail(error, HEADRACE_BAD_QUEUE, "queue_dir %s: %s", h->disk.dir,
+			    strerror(errno));
+	while (r == HEADRACE_OK && (entry = readdir(dir)) != NULL)
+		if (has_suffix(entry->d_name, QUEUE_SUFFIX) && !is_ours(entry->d_name))
+			r = past_open(h, past, entry->d_name, error);
+	closedir(dir);
+	for (uint32_t i = 0; i < past->n; i++)
+		if (!is_decided_before(past, &past->items[i]))
+			past->items[n++] = past->items[i];
+	past->n = n;
+	if (n > 0)
+		qsort(past->items, n, sizeof(past->items[0]), by_age);
+	return r;
+}
+
+/* What open has to take memory for. */
+static uint32_t past_streams(const struct past *past)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < past->n; i++)
+		n += past->items[i].r.sequence != 0 &&
+		     (i == 0 || past->items[i].r.birth != past->items[i - 1].r.birth ||
+		      past->items[i].r.random != past->items[i - 1].r.random);
+	return n;
+}
+
+static uint32_t past_largest(const struct past *past)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < past->n; i++)
+		if (past->items[i].r.n_payload > n)
+			n = past->items[i].r.n_payload;
+	return n + HEADRACE_HEADER_BYTES + HEADRACE_TAG_BYTES;
+}
+
+static struct stream *restored_stream(struct hr_sdk_core *c, const struct record *r)
+{
+	struct stream *s = stream_find(c, r->birth, r->random);
+
+	if (s == NULL)
+		s = stream_new(c, r->birth, r->random);
+	if (s == NULL)
+		return NULL; /* cannot be: room was made for each of them */
+	s->is_restored = true;
+	s->n_shards = r->n_shards;
+	s->generation = r->generation;
+	s->begun_us = c->conf.now_us;
+	return s;
+}
+
+static void past_restore(struct headrace *h, const struct past *past)
+{
+	for (uint32_t i = 0; i < past->n; i++) {
+		const struct record *r = &past->items[i].r;
+		struct batch *b = batch_take(h);
+
+		(void)headrace_encoder_init(&b->encoder, (enum headrace_codec)r->codec,
+					    b->buffer, h->slot_bytes);
+		memcpy(b->buffer + HEADRACE_HEADER_BYTES, r->payload, r->n_payload);
+		b->encoder.end = HEADRACE_HEADER_BYTES + r->n_payload;
+		b->encoder.n_events = r->n_events;
+		b->opened_us = h->core.conf.now_us;
+		b->tracked_us = max_of(r->tracked_us, 1);
+		b->serial = ++h->n_pushed;
+		b->shard = r->shard;
+		b->n_shards = r->n_shards;
+		b->origin = r->origin;
+		b->record_no = r->number;
+		b->sequence = r->sequence;
+		b->stream = NULL;
+		b->n_sent = 0;
+		if (r->sequence != 0) {
+			b->stream = restored_stream(&h->core, r);
+			b->stream->n_users++;
+		}
+		h->events_restored += r->n_events;
+		core_restore(&h->core, b);
+	}
+}
+
+/* Ours now: the file first, then the old ones go. */
+static int past_adopt(struct headrace *h, const struct past *past)
+{
+	int e = disk_rewrite(h);
+
+	for (uint32_t i = 0; i < past->n_files && e == 0; i++) {
+		char path[4096];
+
+		if (disk_path(&h->disk, past->names[i], "", path) == 0 &&
+		    unlink(path) < 0 && errno != ENOENT)
+			e = errno;
+	}
+	return e;
+}
+
 /* ---- the sender with handshake: what the core cannot do itself ---- */
 
 #define ANSWERS_AT_ONCE 32
@@ -3609,6 +4451,9 @@ static void give_back(void *arg, struct batch *batch)
 {
 	struct headrace *h = arg;
 
+	if (batch->record_no != 0)
+		h->disk.live_bytes -=
+			RECORD_BYTES + batch->encoder.end - HEADRACE_HEADER_BYTES;
 	batch->next = h->returned;
 	h->returned = batch;
 	if (h->returned_last == NULL)
@@ -3644,6 +4489,7 @@ static void layout_publish(void *arg)
 	struct headrace *h = arg;
 	struct layout *old = h->layout, *layout;
 
+	h->disk.wants_rewrite = true;
 	__atomic_store_n(&h->datagram_bytes, h->core.datagram_bytes, __ATOMIC_RELAXED);
 	if (old->n_shards == h->core.n_shards)
 		return;
@@ -3695,11 +4541,29 @@ static int find_target(void *arg, struct headrace_slice addresses, uint32_t shar
 	return (int)h->n_targets - 1;
 }
 
+/* A name that no other process takes. The file itself is made by the first sync. */
+static void disk_begin(struct headrace *h)
+{
+	struct disk *d = &h->disk;
+
+	if (d->dir == NULL)
+		return;
+	d->origin = draw(h);
+	d->next_no = 1;
+	d->fd = -1;
+	d->n_buffer = 0;
+	d->live_bytes = d->file_bytes = 0;
+	d->is_broken = d->is_unsynced = false;
+	d->wants_rewrite = true;
+	snprintf(d->name, sizeof(d->name), "headrace-%ld-%016llx" QUEUE_SUFFIX,
+		 (long)getpid(), (unsigned long long)d->origin);
+}
+
 /* A core with nothing in it: at the start, and in a forked child. Returns 0 or an
  * errno. */
-static int reliable_begin(struct headrace *h)
+static int reliable_begin(struct headrace *h, uint32_t n_streams)
 {
-	const struct core_calls calls = {
+	struct core_calls calls = {
 		.arg = h,
 		.random = draw,
 		.send = burst_send,
@@ -3720,8 +4584,16 @@ static int reliable_begin(struct headrace *h)
 		.wall_us = clock_us(CLOCK_REALTIME),
 		.now_us = clock_us(h->clock),
 		.outcomes = h->outcomes,
+		.n_restored = n_streams,
 	};
 	uint8_t hash[16], message[16];
+
+	if (h->disk.dir != NULL) {
+		calls.record = disk_record;
+		calls.sync = disk_sync;
+		calls.done = disk_done;
+		calls.gone = disk_gone;
+	}
 
 	memcpy(conf.write_key, h->write_key, sizeof(conf.write_key));
 	store64(message, (uint64_t)getpid());
@@ -3729,6 +4601,7 @@ static int reliable_begin(struct headrace *h)
 	siphash128(h->seed, message, sizeof(message), hash);
 	memcpy(h->dice, hash, sizeof(hash));
 	store64(h->dice + 16, 0);
+	disk_begin(h);
 	h->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (h->wake_fd < 0)
 		return errno;
@@ -3743,7 +4616,9 @@ static int own_again(struct headrace *h)
 	if (!h->is_reliable)
 		return 0;
 	close(h->wake_fd);
-	return reliable_begin(h);
+	if (h->disk.dir != NULL && h->disk.fd >= 0)
+		close(h->disk.fd); /* the parent's file */
+	return reliable_begin(h, 0);
 }
 
 static void receive_answers(struct headrace *h, uint64_t now_us)
@@ -3885,6 +4760,7 @@ static void *reliable_run(void *arg)
 	h->something_is_left = core_oldest(&h->core) != NEVER;
 	core_give_up(&h->core);
 	counts_publish(h);
+	disk_close(h);
 	return NULL;
 }
 
@@ -3913,6 +4789,17 @@ static int sender_start(struct headrace *h)
 
 static pthread_mutex_t handles_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct headrace *handles;
+
+static bool is_ours(const char *name)
+{
+	bool yes = false;
+
+	pthread_mutex_lock(&handles_lock);
+	for (struct headrace *h = handles; h != NULL && !yes; h = h->next)
+		yes = h->disk.dir != NULL && strcmp(h->disk.name, name) == 0;
+	pthread_mutex_unlock(&handles_lock);
+	return yes;
+}
 
 static void before_fork(void)
 {
@@ -3980,6 +4867,8 @@ static void queue_empty(struct headrace *h)
 	h->send_retries = h->send_unreachable = 0;
 	h->last_send_errno = 0;
 	memset(h->counts, 0, sizeof(h->counts));
+	h->events_restored = h->queue_errors = 0;
+	h->last_queue_errno = 0;
 	memset(h->refused, 0, sizeof(h->refused));
 }
 
@@ -4003,26 +4892,6 @@ static void fork_handlers(void)
 }
 
 /* ---- opening and closing ---- */
-
-/* A sentence for people, in the caller's memory. */
-struct sentence {
-	char *text;
-	size_t bytes;
-};
-
-static int fail(struct sentence error, int result, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static int fail(struct sentence error, int result, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	if (error.bytes > 0)
-		vsnprintf(error.text, error.bytes, fmt, args);
-	va_end(args);
-	return result;
-}
 
 static int hex_digit(char c)
 {
@@ -4222,9 +5091,9 @@ static int read_settings(struct headrace *h, const struct headrace_config *confi
 	h->outcomes = (unsigned int)rows[11].v;
 	h->on_outcome = config->on_outcome;
 	h->on_outcome_arg = config->on_outcome_arg;
-	if (has_disk)
-		return fail(error, HEADRACE_BAD_QUEUE,
-			    "queue_dir: not in this version");
+	h->disk.no_sync = config->queue_no_sync;
+	if (has_disk && (h->disk.dir = strdup(config->queue_dir)) == NULL)
+		return fail(error, HEADRACE_SYSTEM, "no memory");
 	if (!h->is_reliable && (has_disk || h->on_outcome != NULL))
 		return fail(error, HEADRACE_BAD_CONFIG,
 			    "queue_dir and on_outcome need the handshake: without "
@@ -4233,11 +5102,15 @@ static int read_settings(struct headrace *h, const struct headrace_config *confi
 }
 
 /* Memory for batches, all of it, touched once so that it is there. */
-static int take_memory(struct headrace *h, uint64_t queue_bytes)
+static int take_memory(struct headrace *h, uint64_t queue_bytes, uint32_t n_restored)
 {
-	const uint64_t wanted = queue_bytes / h->slot_bytes;
 	const uint32_t n_shards = h->layout->n_shards;
+	uint64_t wanted = queue_bytes / h->slot_bytes;
 	void *memory = NULL;
+
+	/* What was left is taken whole, and there is room for something new. */
+	if (n_restored > 0 && wanted < n_restored + n_shards + 1)
+		wanted = n_restored + n_shards + 1;
 
 	h->batch_bytes = (sizeof(struct batch) + h->slot_bytes + CACHE_LINE - 1) /
 			 CACHE_LINE * CACHE_LINE;
@@ -4268,6 +5141,9 @@ static void handle_free(struct headrace *h)
 		h->layout = older;
 	}
 	free(h->memory);
+	free(h->disk.dir);
+	if (h->disk.fd >= 0)
+		close(h->disk.fd);
 	pthread_mutex_destroy(&h->layout_lock);
 	pthread_mutex_destroy(&h->queue_lock);
 	pthread_cond_destroy(&h->wake);
@@ -4275,7 +5151,8 @@ static void handle_free(struct headrace *h)
 	free(h);
 }
 
-static int handle_start(struct headrace *h, struct sentence error)
+static int handle_start(struct headrace *h, const struct past *past,
+			struct sentence error)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	int e;
@@ -4288,8 +5165,16 @@ static int handle_start(struct headrace *h, struct sentence error)
 		return fail(error, HEADRACE_SYSTEM, "random bits: %s", strerror(errno));
 	queue_empty(h);
 	stream_begin(h);
-	if (h->is_reliable && (e = reliable_begin(h)) != 0)
+	if (h->is_reliable && (e = reliable_begin(h, past_streams(past))) != 0)
 		return fail(error, HEADRACE_SYSTEM, "core: %s", strerror(e));
+	if (h->disk.dir != NULL) {
+		h->queue_errors = past->n_damaged;
+		past_restore(h, past);
+		e = past_adopt(h, past);
+		if (e != 0)
+			return fail(error, HEADRACE_BAD_QUEUE, "queue_dir %s: %s",
+				    h->disk.dir, strerror(e));
+	}
 
 	/* Known to the fork handlers before its sender runs. */
 	pthread_mutex_lock(&handles_lock);
@@ -4305,11 +5190,35 @@ static int handle_start(struct headrace *h, struct sentence error)
 		      : fail(error, HEADRACE_SYSTEM, "sender thread: %s", strerror(e));
 }
 
+/* What is left in the folder, and what it means for what comes: its datagrams may be
+ * larger, and it was made for as many shards as an appliance had told. */
+static int read_past(struct headrace *h, struct past *past, struct sentence error)
+{
+	const int r = past_load(h, past, error);
+	const struct record *newest = past->n > 0 ? &past->items[past->n - 1].r : NULL;
+	struct layout *layout;
+
+	if (r != HEADRACE_OK || newest == NULL)
+		return r;
+	if (h->slot_bytes < past_largest(past))
+		h->slot_bytes = past_largest(past);
+	h->generation = newest->generation;
+	if (newest->n_shards == h->layout->n_shards || newest->n_shards == 0)
+		return r;
+	layout = layout_new(newest->n_shards);
+	if (layout == NULL)
+		return fail(error, HEADRACE_SYSTEM, "no memory for shards");
+	layout_free(h->layout);
+	h->layout = layout;
+	return r;
+}
+
 int headrace_open(const struct headrace_config *config, struct headrace **out,
 		  char *error_text, size_t error_bytes)
 {
 	const struct sentence error = { error_text, error_bytes };
 	struct headrace *h = NULL;
+	struct past past;
 	uint64_t queue_bytes = 0;
 	void *memory = NULL;
 	int r;
@@ -4319,7 +5228,8 @@ int headrace_open(const struct headrace_config *config, struct headrace **out,
 		return fail(error, HEADRACE_SYSTEM, "no memory");
 	h = memory;
 	memset(h, 0, sizeof(*h));
-	h->wake_fd = -1;
+	memset(&past, 0, sizeof(past));
+	h->wake_fd = h->disk.fd = -1;
 	lock_init(&h->queue_lock);
 	pthread_mutex_init(&h->layout_lock, NULL);
 	conditions_init(h);
@@ -4329,11 +5239,14 @@ int headrace_open(const struct headrace_config *config, struct headrace **out,
 		r = read_write_key(h, config, error);
 	if (r == HEADRACE_OK)
 		r = open_targets(h, config->address, error);
-	if (r == HEADRACE_OK && take_memory(h, queue_bytes) != HEADRACE_OK)
+	if (r == HEADRACE_OK && h->disk.dir != NULL)
+		r = read_past(h, &past, error);
+	if (r == HEADRACE_OK && take_memory(h, queue_bytes, past.n) != HEADRACE_OK)
 		r = fail(error, HEADRACE_SYSTEM, "no memory for a queue of %llu bytes",
 			 (unsigned long long)queue_bytes);
 	if (r == HEADRACE_OK)
-		r = handle_start(h, error);
+		r = handle_start(h, &past, error);
+	past_free(&past);
 	if (r != HEADRACE_OK) {
 		handle_free(h);
 		return r;
@@ -4550,6 +5463,10 @@ static void counts_read(struct headrace *h, struct headrace_counts *out)
 		{ ANSWERS_IGNORED, &out->answers_ignored },
 		{ FAILOVERS, &out->failovers },
 	};
+
+	out->events_restored = h->events_restored;
+	out->queue_errors = get(&h->queue_errors);
+	out->last_queue_errno = __atomic_load_n(&h->last_queue_errno, __ATOMIC_RELAXED);
 
 	/* Pairs with counts_publish(): what is decided was tracked before. */
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
