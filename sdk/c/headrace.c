@@ -3954,6 +3954,7 @@ static void disk_close(struct headrace *h)
 /* What one datagram's records say together. */
 struct remembered {
 	struct record r;
+	uint32_t no; /* as it was read: a shard's are in order */
 	bool is_gone;
 };
 
@@ -4059,6 +4060,7 @@ static int past_take(struct past *past, const struct record *r)
 		*place = ++past->n;
 		m = &past->items[past->n - 1];
 		m->r = *r;
+		m->no = past->n;
 		m->is_gone = false;
 		return 0;
 	}
@@ -4241,11 +4243,11 @@ static int by_age(const void *a, const void *b)
 
 	if ((x->sequence == 0) != (y->sequence == 0))
 		return x->sequence == 0 ? 1 : -1;
-	if (x->sequence == 0) {
-		if (x->tracked_us != y->tracked_us)
-			return x->tracked_us < y->tracked_us ? -1 : 1;
-		return x->number < y->number ? -1 : x->number > y->number;
-	}
+	if (x->sequence == 0) /* times may be of two clocks, one told later */
+		return ((const struct remembered *)a)->no <
+				       ((const struct remembered *)b)->no
+			       ? -1
+			       : 1;
 	if ((x->birth & BIRTH_MASK) != (y->birth & BIRTH_MASK))
 		return (x->birth & BIRTH_MASK) < (y->birth & BIRTH_MASK) ? -1 : 1;
 	if (x->random != y->random)
