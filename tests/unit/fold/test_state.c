@@ -228,6 +228,37 @@ static void a_mirror_refuses_what_is_not_the_next_link(void)
 	test_chain_fini(&c);
 }
 
+/* A longer lifetime does not let a stream in whose floor a shorter one may have let go;
+ * and a state remembers that. */
+static void what_was_expired_stays_so_when_config_grants_more(void)
+{
+	struct hr_chain_config config = test_config(100, 8, 1000);
+	const uint64_t disk = HR_BIRTH_DISK_CLASS;
+	struct hr_fold *fold, *again;
+	struct test_chain c;
+
+	config.setting[HR_CHAIN_TTL_MEMORY_US] = 200;
+	config.setting[HR_CHAIN_TTL_DISK_US] = 5000;
+	test_chain_init(&c, 0, 1);
+	test_chain_add_config(&c, 10000, &config);
+	config.setting[HR_CHAIN_TTL_MEMORY_US] = 100000;
+	test_chain_add_config(&c, 20000, &config);
+	fold = fold_new(&c, TABLE);
+	fold_one(fold, &c.links[0].link, 1);
+	CU_ASSERT_FALSE(hr_fold_is_expired(fold, 18800, 20000));
+	CU_ASSERT(hr_fold_is_expired(fold, 18799, 20000));
+	CU_ASSERT_FALSE(hr_fold_is_expired(fold, disk | 14000, 20000));
+	CU_ASSERT(hr_fold_is_expired(fold, disk | 13999, 20000));
+	fold_one(fold, &c.links[1].link, 1);
+	again = read_back(&c, fold, TABLE);
+	CU_ASSERT(hr_fold_is_expired(again, 18799, 20000));
+	CU_ASSERT_FALSE(hr_fold_is_expired(again, 18800, 119800));
+	CU_ASSERT(hr_fold_is_expired(again, 18800, 119801));
+	hr_fold_free(fold);
+	hr_fold_free(again);
+	test_chain_fini(&c);
+}
+
 /* ---- refusals ---- */
 
 static struct test_chain chain;
@@ -386,6 +417,8 @@ int main(void)
 		  a_mirror_folds_on_like_the_fold_it_followed },
 		{ "a mirror refuses what is not the next link",
 		  a_mirror_refuses_what_is_not_the_next_link },
+		{ "what was expired stays so when CONFIG grants more",
+		  what_was_expired_stays_so_when_config_grants_more },
 		{ "every truncation is refused", every_truncation_is_refused },
 		{ "every flipped bit is refused", every_flipped_bit_is_refused },
 		{ "a signed state that is wrong inside is refused, or means what it "
