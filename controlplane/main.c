@@ -27,14 +27,18 @@
 #include "controlplane/settings.h"
 #include "controlplane/supervise/run_dir.h"
 #include "controlplane/supervise/supervise.h"
+#include "controlplane/trim/trim.h"
 
 #define TURN_MAX_US 1000000u
+#define TRIM_EVERY_US 1000000u /* looks for something to trim */
 
 struct headraced {
 	struct hr_settings settings;
 	struct hr_run_dir *run;
 	struct hr_sampler *sampler;
 	struct hr_supervise *supervise;
+	struct hr_trimmer *trimmer;
+	uint64_t trim_due_us;
 	struct hr_control *control;
 	struct hr_http *http;
 	struct hr_pages pages;
@@ -147,6 +151,8 @@ static int open_all(struct headraced *d, const char *config, struct hr_err *err)
 	if (rc == 0)
 		rc = open_supervision(d, err);
 	if (rc == 0)
+		rc = hr_trimmer_new(&d->trimmer, &d->settings.config, err);
+	if (rc == 0)
 		rc = open_doors(d, err);
 	return rc;
 }
@@ -155,6 +161,7 @@ static void close_all(struct headraced *d)
 {
 	hr_control_close(d->control);
 	hr_http_close(d->http);
+	hr_trimmer_free(d->trimmer);
 	hr_supervise_free(d->supervise);
 	hr_sampler_free(d->sampler);
 	hr_run_dir_close(d->run);
@@ -179,6 +186,18 @@ static int wait_ms(uint64_t due_us, uint64_t now_us, int http_ms)
 	return http_ms >= 0 && http_ms < ms ? http_ms : ms;
 }
 
+static void tell_trimmer(struct headraced *d, uint64_t now_us)
+{
+	json_t *status;
+
+	if (now_us < d->trim_due_us)
+		return;
+	d->trim_due_us = now_us + TRIM_EVERY_US;
+	status = hr_supervise_answer(d->supervise);
+	hr_trimmer_tell(d->trimmer, status);
+	json_decref(status);
+}
+
 /* Everything that may have something to do, in turn; returns how long to wait. */
 static int turn(struct headraced *d)
 {
@@ -188,6 +207,7 @@ static int turn(struct headraced *d)
 	take_signals(d);
 	sampler_due_us = hr_sampler_turn(d->sampler, now_us);
 	due_us = hr_supervise_turn(d->supervise, now_us);
+	tell_trimmer(d, now_us);
 	hr_control_serve(d->control);
 	http_ms = hr_http_serve(d->http);
 	return wait_ms(sampler_due_us < due_us ? sampler_due_us : due_us, now_us,
