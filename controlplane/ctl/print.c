@@ -234,6 +234,51 @@ static void print_views(FILE *to, const json_t *views)
 	}
 }
 
+/* Sentences that all shards share stand there once. */
+static void print_snapshots(FILE *to, const json_t *snapshots)
+{
+	const char *not_trimmed = "";
+	const json_t *s;
+	size_t i;
+
+	json_array_foreach(snapshots, i, s)
+	{
+		title(to, i == 0 ? "snapshots" : "");
+		fprintf(to, "shard %lld ", (long long)integer(s, "shard"));
+		if (integer(s, "link") == 0)
+			fputs("none", to);
+		else
+			fprintf(to, "link %lld, %lld bytes, %lld kept",
+				(long long)integer(s, "link"),
+				(long long)integer(s, "bytes"),
+				(long long)integer(s, "kept"));
+		if (text(s, "trouble")[0] != '\0')
+			fprintf(to, ": %s", text(s, "trouble"));
+		if (strcmp(text(s, "not_trimmed"), not_trimmed) != 0) {
+			not_trimmed = text(s, "not_trimmed");
+			if (not_trimmed[0] != '\0')
+				fprintf(to, "; the log is not trimmed: %s",
+					not_trimmed);
+		}
+		fputc('\n', to);
+	}
+}
+
+static void print_log(FILE *to, const json_t *log)
+{
+	if (!json_is_number(get(log, "bytes_per_event")))
+		return;
+	title(to, "log");
+	fprintf(to, "%.0f bytes an event", number(log, "bytes_per_event"));
+	if (json_is_number(get(log, "hours_left")))
+		fprintf(to, ", %.1f hours left on its disk at the pace so far",
+			number(log, "hours_left"));
+	else if (text(log, "why_unknown")[0] != '\0')
+		fprintf(to, "; hours left on disk unknown: %s",
+			text(log, "why_unknown"));
+	fputc('\n', to);
+}
+
 static void print_rates(FILE *to, const json_t *rates)
 {
 	if (!json_is_object(rates))
@@ -353,6 +398,8 @@ void hr_report_print(FILE *to, const json_t *report)
 	print_ports(to, get(report, "ports"));
 	print_xdp(to, get(report, "xdp"));
 	print_views(to, get(report, "views"));
+	print_snapshots(to, get(report, "snapshots"));
+	print_log(to, get(report, "log"));
 	print_rates(to, get(report, "rates"));
 	print_latencies(to, get(report, "latency"));
 	print_reasons(to, "refused", get(report, "refused"),

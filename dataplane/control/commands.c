@@ -2,8 +2,10 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/control.h"
 #include "dataplane/control/commands.h"
 
@@ -108,6 +110,56 @@ static json_t *snapshots(const struct hr_dataplane *d)
 	return list;
 }
 
+/* Bytes that the log's disk has left for us. A broker tells no client of this kind. */
+static json_t *disk_free(const struct hr_dataplane *d, const char **why)
+{
+	struct statvfs fs;
+
+	*why = "";
+	if (d->config.log_kind != HR_LOG_KIND_FILE) {
+		*why = "the brokers do not say what their disks have left";
+		return json_null();
+	}
+	if (statvfs(d->config.log_folder, &fs) < 0) {
+		*why = "the file system of log.folder does not say what it has left";
+		return json_null();
+	}
+	return json_integer((json_int_t)(fs.f_bavail * fs.f_frsize));
+}
+
+static json_t *hours_left(const json_t *left, double bytes_per_hour)
+{
+	if (!json_is_integer(left) || bytes_per_hour < 1)
+		return json_null();
+	return json_real((double)json_integer_value(left) / bytes_per_hour);
+}
+
+/* How the log grows, of all shards since this process began to follow them. */
+static json_t *growth(const struct hr_dataplane *d)
+{
+	uint64_t bytes = 0, events = 0, us = 1;
+	double per_hour;
+	json_t *left;
+	const char *why;
+
+	for (uint16_t s = 0; d->snapshotter != NULL && s < d->set.n_shards; s++) {
+		struct hr_snapshot_said said;
+
+		hr_snapshotter_said(d->snapshotter, s, &said);
+		bytes += said.log_bytes;
+		events += said.n_events;
+		us = hr_mono_us() - said.since_mono_us + 1;
+	}
+	per_hour = (double)bytes / ((double)us / 3600e6);
+	left = disk_free(d, &why);
+	return json_pack(
+		"{s:I,s:I,s:o,s:f,s:o,s:o,s:s}", "bytes", (json_int_t)bytes, "events",
+		(json_int_t)events, "bytes_per_event",
+		events > 0 ? json_real((double)bytes / (double)events) : json_null(),
+		"bytes_per_hour", per_hour, "hours_left", hours_left(left, per_hour),
+		"disk_free", left, "why_unknown", why);
+}
+
 static json_t *status(const struct hr_dataplane *d)
 {
 	json_t *reasons = json_array();
@@ -117,14 +169,14 @@ static json_t *status(const struct hr_dataplane *d)
 	for (int i = 0; d->state == HR_STATE_RUNNING && i < 16; i++)
 		snprintf(data_set + 2 * i, 3, "%02x", d->set.id.b[i]);
 	return json_pack(
-		"{s:s,s:s,s:i,s:s,s:b,s:o,s:s,s:s,s:i,s:i,s:i,s:o,s:o,s:o,s:o}",
+		"{s:s,s:s,s:i,s:s,s:b,s:o,s:s,s:s,s:i,s:i,s:i,s:o,s:o,s:o,s:o,s:o}",
 		"program", "headrace-dataplane", "version", HR_VERSION, "pid",
 		(int)getpid(), "state", state_names[d->state], "ready", (int)ready,
 		"reasons", reasons, "name", d->config.name, "data_set", data_set,
 		"generation", (int)d->config.generation, "n_shards",
 		(int)d->config.n_shards, "workers", (int)d->config.n_workers, "shards",
 		shards(d), "views", views(d), "ports", ports(d), "snapshots",
-		snapshots(d));
+		snapshots(d), "log", growth(d));
 }
 
 /* Of the member "shard"; -1: there is none that can be one. */

@@ -325,7 +325,7 @@ static void shard_init(struct hr_snapshotter *p, uint16_t shard)
 	hr_snapshot_index_init(&found->index, c->set, shard);
 	e = hr_snapshot_index_newest(&s->vault.index, UINT64_MAX);
 	s->written_n = e == NULL ? 0 : e->manifest.head.n;
-	s->written_us = hr_mono_us();
+	s->written_us = s->said.since_mono_us = hr_mono_us();
 	if (s->mirror.fold != NULL)
 		hr_marks_add(&s->marks, s->mirror.at.chain.clock_us,
 			     s->mirror.at.offset, c->config->log_min_age_us);

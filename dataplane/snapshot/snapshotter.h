@@ -54,6 +54,7 @@ struct hr_snapshot_said {
 	uint32_t n_kept;     /* snapshots there are */
 	int64_t trim_before; /* what lies before this offset may go; 0: nothing */
 	uint64_t log_bytes, n_events; /* of the links followed in this process */
+	uint64_t since_mono_us;       /* when it began to follow */
 	char why_not[200];            /* why nothing is trimmed; "" when it is */
 	char trouble[280];            /* of writing; "" when all is well */
 };
