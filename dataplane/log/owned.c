@@ -301,6 +301,10 @@ int hr_owned_init(struct hr_owned *s, const struct hr_owned_conf *conf, uint16_t
 		atomic_init(&s->view.incarnation, s->chain.incarnation);
 		atomic_init(&s->view.accepted_n, s->chain.n);
 	}
+	if (start != NULL) {
+		s->proved_n = start->lost_n;
+		s->proved_hash = start->lost_hash;
+	}
 	s->known_n = s->chain.n;
 	s->known_hash = s->chain.hash;
 	s->max_waiting = conf->max_waiting + 1; /* the one in flight may come back */

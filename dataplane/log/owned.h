@@ -154,7 +154,12 @@ struct hr_owned {
 	uint64_t n_lost_seen, asked_us, ask_at_us;
 	/* Finding what is left: links low..high of those in memory may be it. */
 	uint64_t cut_low, cut_high;
-	uint64_t lost_n; /* what nobody holds, when stopped for it; 0: nothing */
+	/* A snapshot proves that this link was accepted, and its log was not found to hold
+	 * it: 0 once it has turned up, or a LOSS has. */
+	uint64_t proved_n;
+	struct hr_id128 proved_hash;
+	bool is_displaced; /* another link stands in its place */
+	uint64_t lost_n;   /* what nobody holds, when stopped for it; 0: nothing */
 	struct hr_id128 lost_hash;
 
 	struct hr_chain chain;

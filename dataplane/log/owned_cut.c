@@ -142,14 +142,46 @@ static void stop_with_list(struct hr_owned *s, uint64_t n, const struct hr_id128
 		      s->shard);
 }
 
+void hr_owned_look_for_proved(struct hr_owned *s, const struct hr_link_head *link)
+{
+	if (s->proved_n == 0)
+		return;
+	/* Somebody permitted to go on without it. */
+	if (link->body_kind == HR_BODY_LOSS && link->body.n >= 8 &&
+	    hr_load64(link->body.p) >= s->proved_n) {
+		s->proved_n = 0;
+		return;
+	}
+	if (s->chain.n != s->proved_n)
+		return;
+	s->is_displaced = !hr_id128_equals(&s->chain.hash, &s->proved_hash);
+	if (!s->is_displaced)
+		s->proved_n = 0;
+}
+
+static void stop_for_proved(struct hr_owned *s)
+{
+	if (!s->is_displaced) {
+		stop_with_list(s, s->proved_n, &s->proved_hash,
+			       "are not there, as a snapshot shows");
+		return;
+	}
+	s->lost_n = s->proved_n;
+	s->lost_hash = s->proved_hash;
+	hr_owned_stop(
+		s,
+		"the log was cut and grew again: another link %llu stands where a "
+		"snapshot shows that one had been accepted; headracectl log "
+		"accept-loss %u goes on with what is there",
+		(unsigned long long)s->proved_n, s->shard);
+}
+
 bool hr_owned_may_mend(struct hr_owned *s)
 {
 	uint64_t first;
 
-	if (s->start != NULL && s->start->lost_n > s->chain.n && !s->was_ready &&
-	    !s->accepts_loss) {
-		stop_with_list(s, s->start->lost_n, &s->start->lost_hash,
-			       "are not there, as a snapshot shows");
+	if (s->proved_n > 0 && !s->was_ready && !s->accepts_loss) {
+		stop_for_proved(s);
 		return false;
 	}
 	if (s->chain.n >= s->known_n)

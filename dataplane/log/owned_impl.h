@@ -109,6 +109,8 @@ void hr_owned_step_cut(struct hr_owned *s, const struct hr_now *now);
 /* The end of a log that was cut is reached: can it be mended? Returns false when it
  * stopped by name. */
 bool hr_owned_may_mend(struct hr_owned *s);
+/* This link was accepted: is it, or does it excuse, the one that a snapshot proves? */
+void hr_owned_look_for_proved(struct hr_owned *s, const struct hr_link_head *link);
 /* An accepted link that was handed out before: returns false, and has stopped, when it
  * is another one. */
 bool hr_owned_is_known(struct hr_owned *s);

@@ -157,6 +157,7 @@ static bool on_link(struct hr_owned *s, const struct hr_log_message *m,
 	hr_stat_set(s->cells.log_link, s->chain.n);
 	if (link->body_kind == HR_BODY_CONFIG && !keep_config(s, link->body))
 		return false;
+	hr_owned_look_for_proved(s, link);
 	if (is_in_flight(s, link)) {
 		hr_owned_flight_accepted(s, now);
 		if (s->phase == HR_PHASE_FIRST && s->chain.n > s->known_n)

@@ -122,6 +122,12 @@ static void cloned(void *ctx, const char *text)
 
 struct box *box_start(struct world *w, uint64_t seed)
 {
+	return box_start_at(w, seed, NULL);
+}
+
+struct box *box_start_at(struct world *w, uint64_t seed,
+			 const struct hr_log_start *start)
+{
 	const struct hr_log_conf log_conf = { NULL, &w->set, "box" };
 	struct box *b = calloc(1, sizeof(*b));
 	struct hr_owned_cells cells;
@@ -159,7 +165,7 @@ struct box *box_start(struct world *w, uint64_t seed)
 	for (uint32_t i = 0; i < BOX_EPOCHS; i++)
 		b->epochs[i].record = malloc(HR_RECORD_MAX);
 	b->owned = aligned_alloc(_Alignof(struct hr_owned), sizeof(*b->owned));
-	if (hr_owned_init(b->owned, &b->conf, 0, NULL, &cells, &err) < 0)
+	if (hr_owned_init(b->owned, &b->conf, 0, start, &cells, &err) < 0)
 		abort();
 	w->boxes[w->n_boxes++] = b;
 	return b;

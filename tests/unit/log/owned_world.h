@@ -50,6 +50,9 @@ void world_init(struct world *w);
 void world_fini(struct world *w);
 /* An appliance starts; seed makes its random bits. */
 struct box *box_start(struct world *w, uint64_t seed);
+/* One that begins with what a snapshot told; start must live as long. */
+struct box *box_start_at(struct world *w, uint64_t seed,
+			 const struct hr_log_start *start);
 /* Killed: nothing is closed but memory. */
 void box_kill(struct box *b);
 

@@ -525,6 +525,74 @@ static void a_loss_that_is_accepted_is_written_down_and_the_shard_goes_on(void)
 	world_fini(&w);
 }
 
+/* The log of a killed owner was cut, and a snapshot knows of link `n` of it. */
+static void cut_behind_a_snapshot(struct world *w, uint64_t n,
+				  struct hr_log_start *start)
+{
+	struct box *b = owner_of(w, 10); /* 11 links */
+
+	*start = (struct hr_log_start){ .lost_n = n,
+					.lost_hash = b->links[n - 1]->hash };
+	box_kill(b);
+	fake_store_cut(w->store, 0, 5); /* FENCE and links 1 to 4 are left */
+}
+
+static void a_link_that_only_a_snapshot_remembers_stops_the_shard(void)
+{
+	struct hr_log_start start;
+	struct hr_err err;
+	struct world w;
+	struct box *b;
+
+	cut_behind_a_snapshot(&w, 8, &start);
+	b = box_start_at(&w, 9, &start);
+	world_run(&w, 3000);
+	CU_ASSERT_EQUAL(atomic_load(&b->owned->view.state), HR_SHARD_STOPPED);
+	CU_ASSERT_PTR_NOT_NULL(strstr(b->owned->reason, "links 5 to 8 "));
+	/* Permitted once, it is written down: who begins later needs no permission. */
+	CU_ASSERT_EQUAL_FATAL(hr_owned_accept_loss(b->owned, &err), 0);
+	CU_ASSERT_TRUE(world_until(&w, b, HR_SHARD_READY, 1000));
+	CU_ASSERT_EQUAL_FATAL(b->n_links, 5);
+	CU_ASSERT_EQUAL_FATAL(b->links[4]->body_kind, HR_BODY_LOSS);
+	CU_ASSERT_EQUAL(hr_load64(b->links[4]->body.p), 8);
+	box_kill(b);
+	b = box_start_at(&w, 8, &start);
+	CU_ASSERT_TRUE(world_until(&w, b, HR_SHARD_READY, 3000));
+	world_fini(&w);
+}
+
+static void a_link_in_the_place_of_one_that_a_snapshot_remembers_stops_the_shard(void)
+{
+	struct hr_log_start start;
+	struct world w;
+	struct box *b;
+
+	cut_behind_a_snapshot(&w, 6, &start);
+	b = box_start(&w, 9); /* knows nothing of the snapshot */
+	CU_ASSERT_TRUE(world_until(&w, b, HR_SHARD_READY, 3000));
+	for (uint64_t i = 0; i < 5; i++)
+		box_close(b, 100 + i, true);
+	world_run(&w, 1000);
+	box_kill(b);
+	b = box_start_at(&w, 8, &start);
+	world_run(&w, 3000);
+	CU_ASSERT_EQUAL(atomic_load(&b->owned->view.state), HR_SHARD_STOPPED);
+	CU_ASSERT_PTR_NOT_NULL(strstr(b->owned->reason, "another link 6 "));
+	world_fini(&w);
+}
+
+static void a_link_that_a_snapshot_remembers_and_that_is_there_is_no_trouble(void)
+{
+	struct hr_log_start start;
+	struct world w;
+	struct box *b;
+
+	cut_behind_a_snapshot(&w, 3, &start);
+	b = box_start_at(&w, 9, &start);
+	CU_ASSERT_TRUE(world_until(&w, b, HR_SHARD_READY, 3000));
+	world_fini(&w);
+}
+
 /* Another appliance took the cut log's place for its own. */
 static void links_that_others_wrote_over_lost_ones_stop_the_shard(void)
 {
@@ -687,6 +755,12 @@ int main(void)
 		  beyond_memory_the_shard_stops_with_the_list },
 		{ "a loss that is accepted is written down, and the shard goes on",
 		  a_loss_that_is_accepted_is_written_down_and_the_shard_goes_on },
+		{ "a link that only a snapshot remembers stops the shard",
+		  a_link_that_only_a_snapshot_remembers_stops_the_shard },
+		{ "a link in the place of one that a snapshot remembers stops it",
+		  a_link_in_the_place_of_one_that_a_snapshot_remembers_stops_the_shard },
+		{ "a link that a snapshot remembers and that is there is no trouble",
+		  a_link_that_a_snapshot_remembers_and_that_is_there_is_no_trouble },
 		{ "links that others wrote over lost ones stop the shard",
 		  links_that_others_wrote_over_lost_ones_stop_the_shard },
 		{ "what a fence says of its owner's addresses is known to all",
