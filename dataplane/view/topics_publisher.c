@@ -339,7 +339,7 @@ static int next_of_replay(struct hr_topics_publisher *p, struct hr_link **out,
 		r = hr_replay_open(&p->replay, v->config, &v->set, p->shape.shard,
 				   p->at.n, err);
 		if (r == -EIO)
-			return -EAGAIN; /* snapshots are out of reach for now */
+			return -EAGAIN; /* snapshots cannot be read: see step() */
 	}
 	while (r == 0 && !hr_topics_must_end(p)) {
 		struct hr_link *link;
@@ -610,21 +610,23 @@ static void step(struct hr_topics_publisher *p)
 	struct hr_err err = { "" };
 	uint64_t now_us;
 	int r = take(p, &err);
+	/* Both pass: what is in the batch is written, and the rest is tried again. */
+	const bool waits = r == -ENOMEM || r == -EAGAIN;
 
-	if (r < 0 && r != -ENOMEM) {
+	if (r < 0 && !waits) {
 		stop_by_name(p, &err);
 		return;
 	}
 	now_us = hr_mono_us();
 	if (p->batch.n_links == 0) {
-		perhaps_live(p);
-		if (r == -ENOMEM) {
+		if (waits) {
 			hr_topics_tell(p, HR_VIEW_CATCHING_UP, err.text);
 			sleep_ms(p, IDLE_MS);
 		} else {
+			perhaps_live(p);
 			wait_until(p, now_us + (uint64_t)IDLE_MS * 1000, true);
 		}
-	} else if (now_us >= p->next_begin_us || is_full(p) || r == -ENOMEM ||
+	} else if (now_us >= p->next_begin_us || is_full(p) || waits ||
 		   atomic_load_explicit(&p->view->drains, memory_order_relaxed)) {
 		perhaps_live(p);
 		transact(p);

@@ -97,6 +97,8 @@ static int walk(struct hr_snapshot_store *store, uint16_t shard, int64_t from,
 
 	(void)wait_ms;
 	*next = from;
+	if (sim_once_in(&sim->random, sim->faults.read_trouble != 0 ? 4 : 0))
+		return hr_fail(err, -EIO, "simulated: out of reach");
 	for (uint32_t i = 0; i < s->n; i++) {
 		const struct record *r = &s->records[i];
 		int result;
