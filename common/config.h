@@ -61,7 +61,7 @@ struct hr_config {
 	/* listen */
 	uint16_t udp_ports[HR_UDP_PORTS_MAX];
 	uint32_t n_udp_ports;
-	bool handshake; /* SDKs are acknowledged */
+	bool handshake;                 /* SDKs are acknowledged */
 	char advertise[HR_CONFIG_TEXT]; /* to FENCE and NOT_OWNER */
 	char cluster_secret_file[HR_CONFIG_TEXT];
 	bool insecure; /* headerless JSON is taken */

@@ -63,7 +63,7 @@
 #include "common/error.h"
 
 #define HR_RECORD_VERSION 1
-#ifndef HR_RECORD_MAX /* the simulator's are small */
+#ifndef HR_RECORD_MAX         /* the simulator's are small */
 #define HR_RECORD_MAX 900000u /* default limits of librdkafka and brokers take it */
 #endif
 #define HR_RECORD_HEAD_BYTES 32u

@@ -33,8 +33,8 @@ typedef uint16_t (*hr_tx_burst)(void *queue, struct rte_mbuf **mbufs, uint16_t n
 /* Calls of the device after the last frame, to get its buffer back: the first after this
  * time, each next after twice as long. All of them take a second: far longer than the
  * main thread needs to see that a link is down. */
-#define HR_FLUSHES 10
-#define HR_FLUSH_US 1000
+#define HR_FLUSHES 10u
+#define HR_FLUSH_US 1000u
 
 struct hr_txq {
 	/* As rx and rx_queue below; until then a function that takes nothing. */
