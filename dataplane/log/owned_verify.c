@@ -41,19 +41,21 @@ void hr_owned_ask(struct hr_owned *s, struct hr_link *link, const struct hr_now 
 
 enum hr_log_read hr_owned_answer(struct hr_owned *s, bool *is_same)
 {
-	struct hr_str record = hr_link_record(s->asked);
 	struct hr_log_message m;
 	struct hr_err err;
 	enum hr_log_read r = s->conf->ops->verified(s->part, &m, &err);
 
 	if (r == HR_LOG_NOTHING)
 		return r;
-	hr_link_put(s->asked);
+	if (r == HR_LOG_RECORD) {
+		struct hr_str record = hr_link_record(s->asked);
+
+		*is_same = m.n_bytes == record.n &&
+			   memcmp(m.bytes, record.p, record.n) == 0;
+		m.free(&m);
+	}
+	hr_link_put(s->asked); /* perhaps the last reference: its bytes go too */
 	s->asked = NULL;
-	if (r != HR_LOG_RECORD)
-		return r;
-	*is_same = m.n_bytes == record.n && memcmp(m.bytes, record.p, record.n) == 0;
-	m.free(&m);
 	return r;
 }
 

@@ -9,10 +9,10 @@
 void hr_marks_add(struct hr_marks *m, uint64_t clock_us, int64_t offset,
 		  uint64_t min_age_us)
 {
-	const struct hr_mark *last = &m->marks[m->n - 1];
+	const struct hr_mark *last = m->n > 0 ? &m->marks[m->n - 1] : NULL;
 
-	if (m->n > 0 && (offset <= last->offset ||
-			 clock_us - last->clock_us < min_age_us / MARKS_IN_AGE))
+	if (last != NULL && (offset <= last->offset ||
+			     clock_us - last->clock_us < min_age_us / MARKS_IN_AGE))
 		return;
 	if (m->n == HR_MARKS) {
 		m->n--;
