@@ -9,12 +9,24 @@
 
 #define STACK_BYTES (256u << 10)
 
+/* The address sanitizer follows swapcontext() and no jumps between stacks. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SWAPS 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define SWAPS 1
+#endif
+#ifndef SWAPS
+#define SWAPS 0
+#endif
+
 struct sim_coro {
 	struct sim *sim;
 	struct sim_env *env; /* of the process that made it */
 	/* Entered once by a context, then by jumps: those save no signal mask, and so cost
 	 * no system call. */
-	ucontext_t context;
+	ucontext_t context, back;
 	jmp_buf self, caller;
 	bool has_begun;
 	void (*body)(void *arg);
@@ -49,19 +61,29 @@ static void stack_give(void *stack)
 		free(stack);
 }
 
+/* From the coroutine to whoever let it run; comes back when it goes on. */
+static void leave(struct sim_coro *c)
+{
+	if (SWAPS)
+		swapcontext(&c->context, &c->back);
+	else if (_setjmp(c->self) == 0)
+		_longjmp(c->caller, 1);
+}
+
 static void enter(void)
 {
 	struct sim_coro *c = running;
 
 	c->body(c->arg);
 	c->is_over = true;
-	_longjmp(c->caller, 1);
+	leave(c);
+	abort(); /* nobody comes back */
 }
 
 static void release(struct sim_coro *c)
 {
 	if (c->is_freed && c->n_events == 0 && !c->is_running)
-		free(c);
+		sim_drop(c);
 }
 
 static void go_on(struct sim_coro *c)
@@ -72,7 +94,9 @@ static void go_on(struct sim_coro *c)
 
 	running = c;
 	running->is_running = true;
-	if (_setjmp(running->caller) == 0) {
+	if (SWAPS) {
+		swapcontext(&running->back, &running->context);
+	} else if (_setjmp(running->caller) == 0) {
 		if (running->has_begun)
 			_longjmp(running->self, 1);
 		running->has_begun = true;
@@ -109,10 +133,8 @@ static void wake_after(struct sim_coro *c, uint64_t us)
 
 struct sim_coro *sim_coro_new(struct sim *sim, void (*body)(void *arg), void *arg)
 {
-	struct sim_coro *c = calloc(1, sizeof(*c));
+	struct sim_coro *c = sim_keep(sim, sizeof(*c));
 
-	if (c == NULL)
-		abort();
 	c->sim = sim;
 	c->env = sim_env_enter(NULL);
 	sim_env_enter(c->env);
@@ -143,8 +165,7 @@ void sim_coro_sleep(uint64_t us)
 	struct sim_coro *c = running;
 
 	wake_after(c, us);
-	if (_setjmp(c->self) == 0)
-		_longjmp(c->caller, 1);
+	leave(c);
 }
 
 void sim_coro_wake(struct sim_coro *c)

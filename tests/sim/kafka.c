@@ -159,7 +159,7 @@ static void mark_late(struct sim *sim, void *arg, uint64_t number)
 	(void)sim;
 	(void)number;
 	mark(l->partition, l->transaction, l->state);
-	free(l);
+	sim_drop(l);
 }
 
 static void end_everywhere(struct sim_kafka *k, uint64_t transaction, enum state state)
@@ -172,9 +172,7 @@ static void end_everywhere(struct sim_kafka *k, uint64_t transaction, enum state
 				mark(&t->partitions[i], transaction, state);
 				continue;
 			}
-			l = malloc(sizeof(*l));
-			if (l == NULL)
-				abort();
+			l = sim_keep(k->sim, sizeof(*l));
 			*l = (struct late_mark){ &t->partitions[i], transaction,
 						 state };
 			sim_after(k->sim, sim_below(&k->sim->random, k->faults.late_us),
@@ -211,7 +209,7 @@ static void end_again(struct sim *sim, void *arg, uint64_t number)
 		sim_trace(sim, "topics: a hidden EndTxn ends a later transaction");
 		transaction_end(h->kafka, h->coordinator, COMMITTED);
 	}
-	free(h);
+	sim_drop(h);
 }
 
 /* ---- clients: hr_kafka and the library's handle are one ---- */
@@ -653,9 +651,7 @@ static void perhaps_again(struct hr_kafka *k, struct coordinator *c)
 	    !sim_once_in(&k->kafka->sim->random, k->kafka->faults.hidden_retry))
 		return;
 	k->on_close(k->arg); /* it happens where a connection breaks */
-	h = malloc(sizeof(*h));
-	if (h == NULL)
-		abort();
+	h = sim_keep(k->kafka->sim, sizeof(*h));
 	*h = (struct hidden){ k->kafka, c, k->epoch };
 	sim_after(k->kafka->sim,
 		  sim_below(&k->kafka->sim->random, k->kafka->faults.late_us),

@@ -50,6 +50,11 @@ typedef void (*sim_deed)(struct sim *sim, void *arg, uint64_t number);
 void sim_after(struct sim *sim, uint64_t us, sim_deed deed, void *arg, uint64_t number);
 uint64_t sim_now(const struct sim *sim);
 
+/* Zeroed memory of things that events refer to: what is not dropped before ends with the
+ * run. */
+void *sim_keep(struct sim *sim, size_t bytes);
+void sim_drop(void *kept);
+
 /* ---- what a run is made of; drawn from the seed, or set by a test ---- */
 
 struct sim_faults {

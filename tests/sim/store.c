@@ -154,7 +154,7 @@ static void land(struct sim *sim, void *arg, uint64_t is_again)
 	part = part_of_writer(store, l->writer_no);
 	if (part != NULL && l->reports && is_again == 0)
 		report(part, l->cookie, !l->says_no);
-	free(l);
+	sim_drop(l);
 }
 
 /* ---- the interface: handles and reading ---- */
@@ -403,10 +403,8 @@ static enum hr_log_writer part_writer(struct hr_log_part *part, struct hr_err *e
 static struct landing *landing_new(struct hr_log_part *part, const uint8_t *bytes,
 				   uint32_t n_bytes, void *cookie)
 {
-	struct landing *l = malloc(sizeof(*l) + n_bytes);
+	struct landing *l = sim_keep(part->log->store->sim, sizeof(*l) + n_bytes);
 
-	if (l == NULL)
-		abort();
 	*l = (struct landing){
 		.store = part->log->store,
 		.shard = part->shard,

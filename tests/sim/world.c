@@ -132,6 +132,32 @@ uint64_t sim_now(const struct sim *sim)
 	return sim->now_us;
 }
 
+/* ---- what events refer to ---- */
+
+void *sim_keep(struct sim *sim, size_t bytes)
+{
+	struct sim_kept *k = calloc(1, sizeof(*k) + bytes);
+
+	if (k == NULL)
+		abort();
+	k->next = sim->kept;
+	k->at = &sim->kept;
+	if (k->next != NULL)
+		k->next->at = &k->next;
+	sim->kept = k;
+	return k + 1;
+}
+
+void sim_drop(void *kept)
+{
+	struct sim_kept *k = (struct sim_kept *)kept - 1;
+
+	*k->at = k->next;
+	if (k->next != NULL)
+		k->next->at = k->at;
+	free(k);
+}
+
 /* ---- judgement ---- */
 
 void sim_trace(struct sim *sim, const char *fmt, ...)
@@ -195,6 +221,8 @@ int sim_world_init(struct sim *sim, uint64_t seed, bool traces)
 
 void sim_world_fini(struct sim *sim)
 {
+	while (sim->kept != NULL)
+		sim_drop(sim->kept + 1);
 	free(sim->heap);
 	free(sim->lines);
 }

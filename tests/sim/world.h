@@ -13,7 +13,14 @@ struct sim_event {
 	uint64_t number;
 };
 
+/* In front of what sim_keep() gave. */
+struct sim_kept {
+	_Alignas(16) struct sim_kept *next;
+	struct sim_kept **at;
+};
+
 struct sim {
+	struct sim_kept *kept;
 	uint64_t now_us, order, seed;
 	struct sim_random random;
 	struct sim_faults faults;
