@@ -124,7 +124,7 @@ static json_t *disk_free(const struct hr_dataplane *d, const char **why)
 		*why = "the file system of log.folder does not say what it has left";
 		return json_null();
 	}
-	return json_integer((json_int_t)(fs.f_bavail * fs.f_frsize));
+	return json_integer((json_int_t)fs.f_bavail * (json_int_t)fs.f_frsize);
 }
 
 static json_t *hours_left(const json_t *left, double bytes_per_hour)

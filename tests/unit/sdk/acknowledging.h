@@ -32,7 +32,7 @@ struct acknowledging {
 	char address[FAKE_APPLIANCES_MAX][40];
 	struct sockaddr_in peers[4096]; /* by source number */
 	uint32_t n_peers;
-	unsigned int loss; /* of 1000, both ways */
+	atomic_uint loss; /* of 1000, both ways; set while it runs */
 	uint32_t dice;
 	pthread_t thread;
 	atomic_bool stop;
