@@ -135,6 +135,21 @@ struct hr_out *hr_out_init(void *memory, const struct hr_link *link)
 	return out;
 }
 
+int hr_out_new(struct hr_link *link, struct hr_err *err)
+{
+	size_t bytes = whole_lines(hr_out_bytes(link));
+	void *memory = aligned_alloc(CACHE_LINE, bytes);
+
+	if (memory == NULL)
+		return hr_fail(err, -ENOMEM,
+			       "no memory for the outputs of link %llu (%zu bytes)",
+			       (unsigned long long)link->n, bytes);
+	link->out = hr_out_init(memory, link);
+	assert((void *)link->out == memory); /* hr_link_put() frees it */
+	link->held_bytes += bytes;
+	return 0;
+}
+
 /* ---- a link comes in ---- */
 
 static bool is_next(const struct hr_fold *fold, const struct hr_link *link)

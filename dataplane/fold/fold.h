@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/error.h"
 #include "dataplane/beacon/event.h"
 #include "dataplane/fold/windows.h"
 #include "dataplane/log/link.h"
@@ -119,6 +120,8 @@ void hr_fold_free(struct hr_fold *fold);
  * memory of that size and a cache line's alignment, at its start. Cold. */
 size_t hr_out_bytes(const struct hr_link *link);
 struct hr_out *hr_out_init(void *memory, const struct hr_link *link);
+/* The same in memory that hr_link_put() frees; held_bytes grows by it. 0 or -ENOMEM. */
+int hr_out_new(struct hr_link *link, struct hr_err *err);
 
 /*
  * Start folding a link: it must be the one behind the last, which is done. Its out

@@ -49,8 +49,6 @@ static bool hand_out(struct hr_owned *s, const struct hr_log_message *m,
 {
 	struct hr_link *link;
 	struct hr_err err;
-	size_t bytes;
-	void *memory;
 
 	if (hr_link_new(&link, m, record, &s->chain, now->mono_us, &err) < 0) {
 		hr_owned_stop(s, "link %llu at offset %lld: %s",
@@ -58,17 +56,11 @@ static bool hand_out(struct hr_owned *s, const struct hr_log_message *m,
 			      err.text);
 		return false;
 	}
-	bytes = (hr_out_bytes(link) + 63) & ~(size_t)63;
-	memory = aligned_alloc(64, bytes);
-	if (memory == NULL) {
+	if (hr_out_new(link, &err) < 0) {
 		hr_link_put(link); /* and the message with it */
-		hr_owned_stop(s, "no memory for the outputs of link %llu (%zu bytes)",
-			      (unsigned long long)s->chain.n, bytes);
+		hr_owned_stop(s, "%s", err.text);
 		return true;
 	}
-	link->out = hr_out_init(memory, link);
-	assert((void *)link->out == memory); /* hr_link_put() frees it */
-	link->held_bytes += bytes;
 	hr_owned_last(s, link);
 	s->known_n = link->n;
 	s->known_hash = link->hash;

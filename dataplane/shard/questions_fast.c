@@ -270,15 +270,17 @@ static void count_verdict(struct hr_receive *r, const struct hr_question *q,
 	hr_receive_dropped(r, HR_DROP_DISPLACED, v->n_displaced);
 }
 
-static void ask_streams(struct hr_receive *r, const struct hr_question *q,
+static void ask_streams(struct hr_receive *r, struct hr_question *q,
 			const struct hr_now *now)
 {
 	const uint16_t shard = q->wire.shard;
 	const struct hr_streams_now at = shard_now(r, shard, now);
+	struct hr_verdict_of v;
 	struct hr_reply reply;
-	struct hr_verdict_of v =
-		hr_streams_take(r->conf.seats[shard].streams, q, &at, &reply);
 
+	if (q->wire.kind == HR_KIND_PROBE) /* the only one whose answer brings it */
+		q->token = hr_token_make(&r->tokens, &q->from);
+	v = hr_streams_take(r->conf.seats[shard].streams, q, &at, &reply);
 	count_verdict(r, q, &v);
 	if (reply.answer.kind != 0)
 		answer(r, &reply, now->wall_us);
@@ -331,7 +333,6 @@ void hr_question_take(struct hr_receive *r, struct hr_lane *lane,
 	} else if (q.wire.kind == HR_KIND_HELLO) {
 		challenge(r, &q, now);
 	} else if (r->conf.worker_of_shard[q.wire.shard] == r->conf.worker) {
-		q.token = hr_token_make(&r->tokens, &q.from);
 		ask_streams(r, &q, now);
 	} else {
 		const struct hr_handed what = {
@@ -367,7 +368,6 @@ void hr_question_take_handed(struct hr_receive *r, struct rte_mbuf *m,
 	/* The worker before has judged these bytes. */
 	(void)hr_wire_decode(&q.wire, beacon->payload, beacon->payload_bytes);
 	q.from.key_id = q.wire.key_id;
-	q.token = hr_token_make(&r->tokens, &q.from);
 	ask_streams(r, &q, now);
 	rte_pktmbuf_free(m);
 }

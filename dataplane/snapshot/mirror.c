@@ -12,7 +12,6 @@
 #include "dataplane/view/feed.h"
 
 #define ALL_EVENTS UINT32_MAX
-#define CACHE_LINE 64u
 
 void hr_mirror_init(struct hr_mirror *m, const struct hr_config *config,
 		    const struct hr_data_set *set, struct hr_feed *feed, uint16_t shard,
@@ -117,19 +116,6 @@ static int follow_folded(struct hr_mirror *m, const struct hr_link *link,
 
 /* ---- reading for itself ------------------------------------------------------------ */
 
-static int out_make(struct hr_link *link, struct hr_err *err)
-{
-	size_t bytes =
-		(hr_out_bytes(link) + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
-	void *memory = aligned_alloc(CACHE_LINE, bytes);
-
-	if (memory == NULL)
-		return hr_fail(err, -ENOMEM, "no memory for the outputs of link %llu",
-			       (unsigned long long)link->n);
-	link->out = hr_out_init(memory, link);
-	return 0;
-}
-
 static int fold_read(struct hr_mirror *m, struct hr_link *link, struct hr_err *err)
 {
 	int r = 0;
@@ -137,7 +123,7 @@ static int fold_read(struct hr_mirror *m, struct hr_link *link, struct hr_err *e
 	if (m->fold == NULL)
 		r = fold_make(m, link, err);
 	if (r == 0)
-		r = out_make(link, err);
+		r = hr_out_new(link, err);
 	if (r < 0)
 		return r;
 	r = hr_fold_begin(m->fold, link);

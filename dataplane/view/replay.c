@@ -13,7 +13,6 @@
 #include "dataplane/view/replay.h"
 
 #define ALL_EVENTS UINT32_MAX /* nobody waits between two slices */
-#define CACHE_LINE 64u
 #define STORE_WAIT_MS 5000u
 
 struct hr_replay {
@@ -160,22 +159,6 @@ static int fold_make(struct hr_replay *replay, const struct hr_link *link,
 	return 0;
 }
 
-static int out_make(struct hr_link *link, struct hr_err *err)
-{
-	size_t bytes =
-		(hr_out_bytes(link) + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
-	void *memory = aligned_alloc(CACHE_LINE, bytes);
-
-	if (memory == NULL)
-		return hr_fail(err, -ENOMEM,
-			       "no memory for the outputs of link %llu (%zu bytes)",
-			       (unsigned long long)link->n, bytes);
-	link->out = hr_out_init(memory, link);
-	assert((void *)link->out == memory); /* hr_link_put() frees it */
-	link->held_bytes += bytes;
-	return 0;
-}
-
 static int fold_link(struct hr_replay *replay, struct hr_link *link, struct hr_err *err)
 {
 	int r = 0;
@@ -183,7 +166,7 @@ static int fold_link(struct hr_replay *replay, struct hr_link *link, struct hr_e
 	if (replay->fold == NULL)
 		r = fold_make(replay, link, err);
 	if (r == 0)
-		r = out_make(link, err);
+		r = hr_out_new(link, err);
 	if (r < 0)
 		return r;
 	r = hr_fold_begin(replay->fold, link);

@@ -144,15 +144,15 @@ struct hr_link *app_feed_link(struct app *app, uint16_t shard, uint64_t n)
 
 /* ---- outputs: none, but the memory is real ----------------------------------- */
 
-size_t hr_out_bytes(const struct hr_link *link)
+int hr_out_new(struct hr_link *link, struct hr_err *err)
 {
-	return sizeof(struct hr_out) + 64 * (size_t)link->n_events;
-}
+	const size_t bytes = sizeof(struct hr_out) + 64 * (size_t)link->n_events;
 
-struct hr_out *hr_out_init(void *memory, const struct hr_link *link)
-{
-	memset(memory, 0, hr_out_bytes(link));
-	return memory;
+	link->out = calloc(1, bytes);
+	if (link->out == NULL)
+		return hr_fail(err, -ENOMEM, "no memory");
+	link->held_bytes += bytes;
+	return 0;
 }
 
 /* ---- pool ---------------------------------------------------------------------- */
