@@ -2995,7 +2995,7 @@ static struct headrace_slice make_id(const struct headrace *h, struct layout *la
 /* Begin a stream for what is sealed from now on. All shards are locked. Its random
  * bits are a keyed hash of what no two streams share, so that neither a rotation
  * nor a forked child in a sandbox has to ask the system for more. */
-static void stream_begin(struct headrace *h)
+static void stream_begin(struct headrace *h, struct layout *layout)
 {
 	uint8_t message[24], hash[16];
 	uint64_t random;
@@ -3011,8 +3011,8 @@ static void stream_begin(struct headrace *h)
 	h->stream.opened_us = clock_us(h->clock);
 	for (size_t i = 0; i < sizeof(h->stream.id_prefix); i++)
 		h->stream.id_prefix[i] = base32[random >> (i * 5) & 31];
-	for (uint32_t i = 0; i < h->layout->n_shards; i++)
-		h->layout->shards[i].next_sequence = 1;
+	for (uint32_t i = 0; i < layout->n_shards; i++)
+		layout->shards[i].next_sequence = 1;
 }
 
 /* Held for some 50 ns: a waiter spins before it sleeps. (Without: four trackers on
@@ -3093,7 +3093,7 @@ static void stream_rotate(struct headrace *h, uint64_t now_us)
 	if (now_us - h->stream.opened_us < h->max_age_us)
 		return;
 	lock_shards(h->layout);
-	stream_begin(h);
+	stream_begin(h, h->layout);
 	unlock_shards(h->layout);
 }
 
@@ -4505,9 +4505,11 @@ static void layout_publish(void *arg)
 			seal(h, old, i);
 	old->is_retired = true;
 	layout->older = old;
+	/* Before anybody sees the new shards: their event numbers begin at 0, under the
+	 * old stream's bits those ids were given already. */
+	stream_begin(h, layout);
 	/* Pairs with layout_of(). */
 	__atomic_store_n(&h->layout, layout, __ATOMIC_RELEASE);
-	stream_begin(h); /* event ids begin anew */
 	unlock_shards(old);
 	pthread_mutex_unlock(&h->layout_lock);
 }
@@ -4881,7 +4883,7 @@ static void child_after_fork(void)
 		queue_empty(h);
 		h->sockets_are_parents = true;
 		h->n_targets = h->n_own_targets;
-		stream_begin(h);
+		stream_begin(h, h->layout);
 	}
 	unlock_all();
 }
@@ -5166,7 +5168,7 @@ static int handle_start(struct headrace *h, const struct past *past,
 	if (getrandom(h->seed, sizeof(h->seed), 0) != sizeof(h->seed))
 		return fail(error, HEADRACE_SYSTEM, "random bits: %s", strerror(errno));
 	queue_empty(h);
-	stream_begin(h);
+	stream_begin(h, h->layout);
 	if (h->is_reliable && (e = reliable_begin(h, past_streams(past))) != 0)
 		return fail(error, HEADRACE_SYSTEM, "core: %s", strerror(e));
 	if (h->disk.dir != NULL) {

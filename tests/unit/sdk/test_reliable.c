@@ -43,6 +43,8 @@ static void flush_means_committed(void)
 
 #define N_THREADS 4
 #define EVENTS_EACH 5000
+#define LEARNING_ROUNDS 20
+#define LEARNING_EACH 2000
 
 struct tracker {
 	struct headrace *h;
@@ -129,6 +131,45 @@ static void the_number_of_shards_is_learned(void)
 		CU_ASSERT_TRUE(headrace_shard(logged[i].user, strlen(logged[i].user),
 					      N_SHARDS) < N_SHARDS);
 	CU_ASSERT_TRUE(are_unique(900));
+}
+
+static void *track_on(void *arg)
+{
+	struct headrace *h = arg;
+
+	for (int i = 0; i < LEARNING_EACH; i++) {
+		char user[16];
+
+		snprintf(user, sizeof(user), "user_%d", i % 97);
+		while (headrace_track(h, user, "click", NULL, 0) == HEADRACE_QUEUE_FULL)
+			usleep(1000);
+	}
+	return NULL;
+}
+
+/* The SDK makes their ids: what is tracked just when the shards become others must not
+ * get an id again. */
+static void ids_stay_unique_while_shards_are_learned(void)
+{
+	for (int round = 0; round < LEARNING_ROUNDS; round++) {
+		struct headrace_config conf = config();
+		pthread_t threads[N_THREADS];
+		struct headrace *h;
+
+		conf.n_shards = 1;
+		h = open_with(&conf);
+		for (int i = 0; i < N_THREADS; i++)
+			CU_ASSERT_EQUAL_FATAL(
+				pthread_create(&threads[i], NULL, track_on, h), 0);
+		for (int i = 0; i < N_THREADS; i++)
+			pthread_join(threads[i], NULL);
+		CU_ASSERT_EQUAL(headrace_flush(h, 30000), HEADRACE_OK);
+		CU_ASSERT_EQUAL(headrace_close(h), HEADRACE_OK);
+	}
+	acknowledging_stop(&other);
+	CU_ASSERT_EQUAL(read_logs(N_SHARDS),
+			LEARNING_ROUNDS * N_THREADS * LEARNING_EACH);
+	CU_ASSERT_TRUE(are_unique(LEARNING_ROUNDS * N_THREADS * LEARNING_EACH));
 }
 
 static void an_owner_that_is_named_is_found(void)
@@ -355,6 +396,8 @@ int main(void)
 		{ "four threads lose and double nothing on a bad network",
 		  four_threads_lose_and_double_nothing_on_a_bad_network },
 		{ "the number of shards is learned", the_number_of_shards_is_learned },
+		{ "ids stay unique while shards are learned",
+		  ids_stay_unique_while_shards_are_learned },
 		{ "an owner that is named is found", an_owner_that_is_named_is_found },
 		{ "a silent address is left for the next",
 		  a_silent_address_is_left_for_the_next },
