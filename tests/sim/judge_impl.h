@@ -6,6 +6,7 @@
  * views hold and compares it with their stores. */
 
 #include "dataplane/log/link.h"
+#include "dataplane/view/view.h"
 #include "tests/sim/judge.h"
 
 #define JUDGE_USERS_MAX 64u
@@ -48,6 +49,18 @@ struct judge_model {
 	uint32_t n_users;
 };
 
+#define JUDGE_PARTITIONS_MAX 64u
+
+/* How far the topics were compared: what is committed there never changes, so each look
+ * goes on where the last one ended. */
+struct judge_topics {
+	struct hr_position position; /* the newest */
+	int64_t position_at;
+	uint64_t n_links;
+	int64_t at[JUDGE_PARTITIONS_MAX]; /* by partition of user_events */
+	uint32_t n_seen[JUDGE_PARTITIONS_MAX];
+};
+
 struct judge_shard {
 	struct hr_chain chain;
 	struct hr_fold *fold;
@@ -56,6 +69,8 @@ struct judge_shard {
 	struct judge_order orders[JUDGE_ORDERS_MAX];
 	uint32_t n_orders;
 	struct judge_model model;
+	struct judge_topics topics;
+	uint64_t redis_version; /* that was found right at the last look */
 };
 
 struct judge_similar {

@@ -231,6 +231,9 @@ void sim_judge_redis(struct sim_judge *j, const struct sim_redis *redis,
 		const struct judge_model *m;
 		char name[32];
 
+		if (!must_be_whole &&
+		    j->shards[s].redis_version == sim_redis_changes(redis))
+			continue; /* nothing has happened since the last look */
 		(void)snprintf(name, sizeof(name), "headrace:shard:%u", s);
 		if (sim_redis_key_find(redis, name, &key) &&
 		    hr_position_parse((const char *)key.fields[0].value.p,
@@ -241,6 +244,7 @@ void sim_judge_redis(struct sim_judge *j, const struct sim_redis *redis,
 		m = model_at(j, &j->shards[s], p.n);
 		for (uint32_t i = 0; i < m->n_users; i++)
 			check_user(j, redis, &m->users[i], p.n);
+		j->shards[s].redis_version = sim_redis_changes(redis);
 	}
 	if (sim_redis_key_find(redis, "headrace:damaged", &key))
 		sim_violated(j->sim, "I3", "headrace:damaged exists");
@@ -257,19 +261,20 @@ static bool names(struct hr_str record, const char *id)
 }
 
 /* The newest committed position of a shard. */
-static void position_read(const struct sim_kafka *kafka, const char *topic,
-			  uint16_t shard, struct hr_position *out)
+static const struct hr_position *position_read(struct judge_topics *t,
+					       const struct sim_kafka *kafka,
+					       const char *topic, uint16_t shard)
 {
 	struct sim_kafka_record r;
 
-	*out = (struct hr_position){ 0 };
-	for (int64_t at = 0; sim_kafka_committed(kafka, topic, shard, &at, &r);) {
+	while (sim_kafka_committed(kafka, topic, shard, &t->position_at, &r)) {
 		const void *end = memchr(r.value.p, '\n', r.value.n);
 		size_t n = end != NULL ? (size_t)((const uint8_t *)end - r.value.p)
 				       : r.value.n;
 
-		(void)hr_position_parse((const char *)r.value.p, n, out);
+		(void)hr_position_parse((const char *)r.value.p, n, &t->position);
 	}
+	return &t->position;
 }
 
 /* Markers of one transaction reach its partitions one after the other. */
@@ -285,53 +290,57 @@ static bool is_settled(const struct sim_judge *j, const struct sim_kafka *kafka,
 	return true;
 }
 
-static void check_events(struct sim_judge *j, const struct sim_kafka *kafka,
-			 const char *topic, uint16_t shard, uint64_t n)
+/* The next record of the event's partition is this event's. */
+static bool check_event(struct sim_judge *j, const struct sim_kafka *kafka,
+			const char *topic, struct judge_topics *t,
+			const struct hr_out_event *e)
 {
-	const uint32_t n_partitions = j->rules.user_events_partitions;
-	int64_t at[64] = { 0 };
-	uint32_t n_seen[64] = { 0 };
+	const uint32_t p = (hr_murmur2(e->event.user.p, e->event.user.n) & 0x7fffffff) %
+			   j->rules.user_events_partitions;
+	struct sim_kafka_record r;
+	bool has = sim_kafka_committed(kafka, topic, (int32_t)p, &t->at[p], &r);
+	char id[40];
+
+	text(e->event.id, id, sizeof(id));
+	if (has && names(r.value, id)) {
+		t->n_seen[p]++;
+		return true;
+	}
+	sim_violated(j->sim, "I3",
+		     "topic %s, partition %u: record %u is %.60s, not event %s of link "
+		     "%llu (position %llu)",
+		     topic, p, t->n_seen[p], has ? (const char *)r.value.p : "missing",
+		     id, (unsigned long long)t->n_links + 1,
+		     (unsigned long long)t->position.n);
+	return false;
+}
+
+static void check_events(struct sim_judge *j, const struct sim_kafka *kafka,
+			 const char *topic, uint16_t shard)
+{
+	struct judge_topics *t = &j->shards[shard].topics;
 	struct sim_kafka_record r;
 
-	for (uint64_t l = 0; l < n; l++) {
-		const struct hr_out *out = j->shards[shard].links[l]->out;
+	for (; t->n_links < t->position.n; t->n_links++) {
+		const struct hr_out *out = j->shards[shard].links[t->n_links]->out;
 
-		for (uint32_t i = 0; i < out->n_events; i++) {
-			const struct hr_out_event *e = &out->events[i];
-			uint32_t p;
-			char id[40];
-
-			if (e->verdict != HR_COUNTED)
-				continue;
-			text(e->event.id, id, sizeof(id));
-			p = (hr_murmur2(e->event.user.p, e->event.user.n) &
-			     0x7fffffff) %
-			    n_partitions;
-			bool has = sim_kafka_committed(kafka, topic, (int32_t)p, &at[p],
-						       &r);
-
-			if (!has || !names(r.value, id)) {
-				sim_violated(j->sim, "I3",
-					     "topic %s, partition %u: record %u is "
-					     "%.60s, not event %s of link %llu "
-					     "(position %llu)",
-					     topic, p, n_seen[p],
-					     has ? (const char *)r.value.p : "missing",
-					     id, (unsigned long long)l + 1,
-					     (unsigned long long)n);
+		for (uint32_t i = 0; i < out->n_events; i++)
+			if (out->events[i].verdict == HR_COUNTED &&
+			    !check_event(j, kafka, topic, t, &out->events[i]))
 				return;
-			}
-			n_seen[p]++;
-		}
 	}
-	for (uint32_t p = shard; p < n_partitions; p += j->set.n_shards)
-		if (sim_kafka_committed(kafka, topic, (int32_t)p, &at[p], &r))
+	for (uint32_t p = shard; p < j->rules.user_events_partitions;
+	     p += j->set.n_shards) {
+		int64_t at = t->at[p];
+
+		if (sim_kafka_committed(kafka, topic, (int32_t)p, &at, &r))
 			sim_violated(j->sim, "I3",
 				     "topic %s, partition %u: a record beyond the "
 				     "position (link %llu): %.*s",
-				     topic, p, (unsigned long long)n,
+				     topic, p, (unsigned long long)t->position.n,
 				     (int)(r.value.n < 80 ? r.value.n : 80),
 				     (const char *)r.value.p);
+	}
 }
 
 void sim_judge_topics(struct sim_judge *j, const struct sim_kafka *kafka,
@@ -339,14 +348,22 @@ void sim_judge_topics(struct sim_judge *j, const struct sim_kafka *kafka,
 		      bool must_be_whole)
 {
 	for (uint16_t s = 0; s < j->set.n_shards && !j->sim->is_over; s++) {
-		struct hr_position p;
+		struct judge_topics *t = &j->shards[s].topics;
+		const uint64_t before = t->position.n;
+		const struct hr_position *p;
 
 		if (!must_be_whole &&
 		    !is_settled(j, kafka, events_topic, positions_topic, s))
 			continue;
-		position_read(kafka, positions_topic, s, &p);
-		if (position_fits(j, s, "topics", &p, must_be_whole))
-			check_events(j, kafka, events_topic, s, p.n);
+		p = position_read(t, kafka, positions_topic, s);
+		if (p->n < before)
+			sim_violated(j->sim, "I3",
+				     "shard %u: the topics' position goes from link "
+				     "%llu back to %llu",
+				     s, (unsigned long long)before,
+				     (unsigned long long)p->n);
+		else if (position_fits(j, s, "topics", p, must_be_whole))
+			check_events(j, kafka, events_topic, s);
 	}
 }
 
@@ -356,7 +373,7 @@ const char *sim_judge_what_lags(const struct sim_judge *j,
 				const char *positions_topic)
 {
 	for (uint16_t s = 0; s < j->set.n_shards; s++) {
-		struct hr_position topics, in_redis = { 0 };
+		struct hr_position in_redis = { 0 };
 		struct sim_redis_key key;
 		char name[32];
 
@@ -364,11 +381,11 @@ const char *sim_judge_what_lags(const struct sim_judge *j,
 		if (sim_redis_key_find(redis, name, &key))
 			(void)hr_position_parse((const char *)key.fields[0].value.p,
 						key.fields[0].value.n, &in_redis);
-		position_read(kafka, positions_topic, s, &topics);
 		if (in_redis.n != j->shards[s].n_links)
 			return "Redis is behind the log";
 		if (!is_settled(j, kafka, events_topic, positions_topic, s) ||
-		    topics.n != j->shards[s].n_links)
+		    position_read(&j->shards[s].topics, kafka, positions_topic, s)->n !=
+			    j->shards[s].n_links)
 			return "the topics are behind the log";
 	}
 	return NULL;

@@ -29,6 +29,7 @@ struct record {
 struct partition {
 	struct record *records;
 	uint32_t n, max;
+	uint32_t stable; /* no open record lies before it */
 };
 
 struct topic {
@@ -106,12 +107,12 @@ static int64_t record_add(struct partition *p, struct record r)
 	return p->n++;
 }
 
-static uint32_t stable_end(const struct partition *p)
+/* The last stable offset. It is looked for where it was found the last time. */
+static uint32_t stable_end(struct partition *p)
 {
-	for (uint32_t i = 0; i < p->n; i++)
-		if (p->records[i].state == OPEN)
-			return i;
-	return p->n;
+	while (p->stable < p->n && p->records[p->stable].state != OPEN)
+		p->stable++;
+	return p->stable;
 }
 
 static struct coordinator *coordinator_get(struct sim_kafka *k, const char *id)
@@ -136,7 +137,7 @@ static void mark(struct partition *p, uint64_t transaction, enum state state)
 {
 	bool has = false;
 
-	for (uint32_t i = 0; i < p->n; i++)
+	for (uint32_t i = stable_end(p); i < p->n; i++)
 		if (p->records[i].transaction == transaction &&
 		    p->records[i].state == OPEN) {
 			p->records[i].state = state;
@@ -903,6 +904,8 @@ void sim_kafka_cut(struct sim_kafka *kafka, const char *name, int32_t partition,
 
 	for (; n > 0 && p->n > 0; n--)
 		record_drop(&p->records[--p->n]);
+	if (p->stable > p->n)
+		p->stable = p->n;
 }
 
 static bool is_open(const struct sim_kafka *k, uint64_t transaction)
@@ -916,9 +919,9 @@ static bool is_open(const struct sim_kafka *k, uint64_t transaction)
 bool sim_kafka_is_settled(const struct sim_kafka *kafka, const char *name,
 			  int32_t partition)
 {
-	const struct partition *p = partition_find(kafka, name, partition);
+	struct partition *p = partition_find(kafka, name, partition);
 
-	for (uint32_t i = 0; i < p->n; i++)
+	for (uint32_t i = stable_end(p); i < p->n; i++)
 		if (p->records[i].state == OPEN &&
 		    !is_open(kafka, p->records[i].transaction))
 			return false;
@@ -928,7 +931,7 @@ bool sim_kafka_is_settled(const struct sim_kafka *kafka, const char *name,
 bool sim_kafka_committed(const struct sim_kafka *kafka, const char *name,
 			 int32_t partition, int64_t *at, struct sim_kafka_record *out)
 {
-	const struct partition *p = partition_find(kafka, name, partition);
+	struct partition *p = partition_find(kafka, name, partition);
 	uint32_t end = stable_end(p);
 
 	for (; *at < end; (*at)++) {

@@ -24,10 +24,12 @@ struct wish {
 	const char *mutant;
 };
 
+/* By enum hr_mutant: a row under another number would switch on another rule. */
 static const struct {
 	const char *name, *sentence;
-} mutants[] = {
-#define HR_MUTANT_ROW(name, sentence) { #name, sentence },
+} mutants[HR_MUTANTS] = {
+#define HR_MUTANT_ROW(name, sentence) [HR_MUTANT_##name] = { #name, sentence },
+#include "common/breakages.def"
 #include "common/mutants.def"
 #undef HR_MUTANT_ROW
 };

@@ -412,6 +412,7 @@ static void run_all(struct sim_redis *redis, const struct sim_write *w)
 void sim_redis_back(struct sim_redis *redis, uint32_t n)
 {
 	sim_clients_break(redis);
+	redis->version++;
 	for (; n > 0 && redis->n_writes > redis->n_kept; n--)
 		free(redis->writes[--redis->n_writes].bytes);
 	clear(redis);
@@ -422,6 +423,11 @@ void sim_redis_back(struct sim_redis *redis, uint32_t n)
 void sim_redis_keep(struct sim_redis *redis)
 {
 	redis->n_kept = redis->n_writes;
+}
+
+uint64_t sim_redis_changes(const struct sim_redis *redis)
+{
+	return redis->version;
 }
 
 uint32_t sim_redis_writes(const struct sim_redis *redis)

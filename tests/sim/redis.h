@@ -57,6 +57,8 @@ struct sim_redis_key {
 	uint32_t n_fields;
 };
 
+/* Another number after everything that changed its data. */
+uint64_t sim_redis_changes(const struct sim_redis *redis);
 /* Keys in the order they were made; false when there is no such key. */
 bool sim_redis_key_at(const struct sim_redis *redis, uint32_t i,
 		      struct sim_redis_key *out);

@@ -233,6 +233,7 @@ static void configure(struct run *r)
 		5 * SIM_SECOND + sim_below(&r->sim.random, 60 * SIM_SECOND);
 	c->stream_ttl_memory_us = 60 * SIM_SECOND;
 	c->stream_ttl_disk_us = 120 * SIM_SECOND;
+	c->dedup_max = 64;
 	c->log_keep_memory_bytes = 20000 + sim_below(&r->sim.random, 200000);
 	c->recent_views_max = 4;
 	c->recommendations_max = 3;

@@ -29,7 +29,8 @@ struct sim_sender {
 	uint64_t serial, begun_us;
 	struct told *told;
 	uint32_t n_told, max_told;
-	bool is_due_soon;
+	uint64_t due_us;  /* of the nearest run that is asked for */
+	uint64_t wish_no; /* of that wish: older ones do nothing */
 };
 
 static uint64_t core_now(const struct sim_sender *s)
@@ -168,15 +169,15 @@ static void call_decided(void *arg, const struct headrace_outcome *o)
 
 /* ---- time ---- */
 
-static void run(struct sim *sim, void *arg, uint64_t life)
+static void run(struct sim *sim, void *arg, uint64_t wish_no)
 {
 	struct sim_sender *s = arg;
 	uint64_t now_us = core_now(s), next_us;
 
 	(void)sim;
-	if (s->life != life)
+	if (s->wish_no != wish_no)
 		return;
-	s->is_due_soon = false;
+	s->due_us = NEVER;
 	for (uint32_t i = 0; i < s->n_open_shards; i++)
 		if (s->open[i] != NULL && now_us - s->open[i]->opened_us >= FLUSH_US &&
 		    s->core.flows[i].unbound == NULL)
@@ -191,10 +192,12 @@ static void run(struct sim *sim, void *arg, uint64_t life)
 /* Only the nearest wish counts: a later one comes with the next run. */
 static void run_soon(struct sim_sender *s, uint64_t us)
 {
-	if (us == 0 && s->is_due_soon)
+	const uint64_t due_us = s->conf.sim->now_us + us + 10;
+
+	if (due_us >= s->due_us)
 		return;
-	s->is_due_soon |= us == 0;
-	sim_after(s->conf.sim, us + 10, run, s, s->life);
+	s->due_us = due_us;
+	sim_after(s->conf.sim, us + 10, run, s, ++s->wish_no);
 }
 
 void sim_sender_arrive(struct sim_sender *s, uint32_t appliance, const uint8_t *bytes,
@@ -218,7 +221,7 @@ static struct batch *open_for(struct sim_sender *s, uint32_t shard)
 	(void)headrace_encoder_init(&b->encoder, HEADRACE_PROTOBUF, b->buffer,
 				    s->open_bytes);
 	b->opened_us = core_now(s);
-	sim_after(s->conf.sim, FLUSH_US, run, s, s->life);
+	run_soon(s, FLUSH_US);
 	return b;
 }
 
@@ -300,7 +303,8 @@ static void begin(struct sim_sender *s)
 		call_give_back(s, (struct batch *)(void *)(s->memory + i * one));
 	s->n_open_shards = s->conf.n_shards;
 	s->open_bytes = DATAGRAM;
-	s->is_due_soon = false;
+	s->due_us = NEVER;
+	s->wish_no++;
 	conf.now_us = core_now(s);
 	memcpy(conf.write_key, s->conf.write_key, sizeof(conf.write_key));
 	if (core_init(&s->core, &conf, &calls) != HEADRACE_OK)
