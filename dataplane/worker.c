@@ -278,6 +278,18 @@ static void slice(struct hr_worker *w, struct hr_worker_shard *s)
 	give_back(w, s);
 }
 
+/* Answers leave, and acknowledgements among them end a wait. */
+static void send_answers(struct hr_worker *w)
+{
+	uint64_t wall_us;
+
+	hr_receive_flush(w->receive);
+	wall_us = hr_wall_us();
+	for (uint32_t i = 0; i < w->n_shards; i++)
+		if (w->shards[i].seat != NULL)
+			hr_receive_observe(w->receive, w->shards[i].shard, wall_us);
+}
+
 /* A slice of one shard, the next one's in the next round. */
 static bool fold_some(struct hr_worker *w, const struct hr_now *now)
 {
@@ -286,6 +298,7 @@ static bool fold_some(struct hr_worker *w, const struct hr_now *now)
 	take_told(w);
 	for (uint32_t i = 0; i < w->n_shards; i++)
 		begin(w, &w->shards[i], now);
+	send_answers(w); /* folding can wait */
 	if (atomic_load_explicit(&w->has_failed, memory_order_relaxed))
 		return false;
 	for (uint32_t i = 1; i <= w->n_shards; i++) {
@@ -318,7 +331,7 @@ static bool step_shards(struct hr_worker *w, const struct hr_now *now, bool must
 		if (s->seat != NULL)
 			is_busy |= hr_streams_is_busy(s->seat->streams);
 	}
-	hr_receive_flush(w->receive);
+	send_answers(w);
 	return is_busy;
 }
 

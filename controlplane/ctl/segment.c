@@ -121,8 +121,9 @@ json_t *hr_segment_latency(const struct hr_stats_reader *stats)
 				views, view,
 				quantiles(stats, HR_METRIC_VIEW_LATENCY, row.labels));
 	}
-	return json_pack("{s:o, s:o, s:o}", "accept",
-			 quantiles(stats, HR_METRIC_ACCEPT_LATENCY, ""), "log_append",
+	return json_pack("{s:o, s:o, s:o, s:o}", "accept",
+			 quantiles(stats, HR_METRIC_ACCEPT_LATENCY, ""), "ack",
+			 quantiles(stats, HR_METRIC_ACK_LATENCY, ""), "log_append",
 			 quantiles(stats, HR_METRIC_LOG_APPEND, ""), "views", views);
 }
 

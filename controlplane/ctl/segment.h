@@ -19,7 +19,7 @@
 json_t *hr_segment_shards(const struct hr_stats_reader *stats, const json_t *dataplane);
 /* {"name","state","reason","up","lag_links","errors"} */
 json_t *hr_segment_views(const struct hr_stats_reader *stats, const json_t *dataplane);
-/* {"accept":{"count","p50_s","p99_s"},"log_append":{...},"views":{name:{...}}}; the
+/* {"accept":{"count","p50_s","p99_s"},"ack":{...},"log_append":{...},"views":{name:{...}}}; the
  * quantiles are null where nothing was observed. */
 json_t *hr_segment_latency(const struct hr_stats_reader *stats);
 /* {label: n} of every reason of drops.def and rejects.def, zeros too. */

@@ -340,8 +340,10 @@ void hr_owned_flight_accepted(struct hr_owned *s, const struct hr_now *now)
 	if (a->epoch != NULL) {
 		if (a->epoch->oldest_received_us != 0 &&
 		    now->wall_us > a->epoch->oldest_received_us)
-			hr_stat_observe_us(s->cells.latency_seconds,
-					   now->wall_us - a->epoch->oldest_received_us);
+			hr_stat_observe_many_us(s->cells.latency_seconds,
+						now->wall_us -
+							a->epoch->oldest_received_us,
+						a->epoch->n_items);
 		hr_stat_add(s->cells.epochs_accepted, 1);
 		hr_stat_add(s->cells.datagrams_logged, a->epoch->n_items);
 		hr_owned_add(&s->view.items_accepted, a->epoch->n_items);

@@ -407,6 +407,20 @@ void hr_receive_dropped(struct hr_receive *r, enum hr_drop reason, uint32_t n)
 		hr_stat_add(r->verdicts[reason], n);
 }
 
+void hr_receive_observe(struct hr_receive *r, uint16_t shard, uint64_t wall_us)
+{
+	const struct hr_waited *w;
+	uint32_t n = hr_streams_waited(r->conf.seats[shard].streams, &w);
+
+	for (uint32_t i = 0; i < n; i++) {
+		const uint64_t since_us = w[i].received_us;
+
+		hr_stat_observe_many_us(r->ack_latency,
+					wall_us > since_us ? wall_us - since_us : 0,
+					w[i].n);
+	}
+}
+
 void hr_receive_tell(struct hr_receive *r, uint16_t shard, const struct hr_now *now)
 {
 	struct hr_streams *streams = r->conf.seats[shard].streams;

@@ -44,6 +44,8 @@ static void add_rows(struct hr_receive *r)
 		hr_stats_add_metric(stats, HR_METRIC_ANSWERS_SENT, "worker=\"%u\"", w);
 	r->answers_lost =
 		hr_stats_add_metric(stats, HR_METRIC_ANSWERS_LOST, "worker=\"%u\"", w);
+	r->ack_latency =
+		hr_stats_add_metric(stats, HR_METRIC_ACK_LATENCY, "worker=\"%u\"", w);
 	for (uint32_t i = 0; i < HR_ASKED_KINDS; i++)
 		r->answered[i] = hr_stats_add_metric(
 			stats, HR_METRIC_DATAGRAMS_ANSWERED,

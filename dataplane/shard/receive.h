@@ -91,6 +91,8 @@ void hr_receive_tell(struct hr_receive *r, uint16_t shard, const struct hr_now *
 /* Answers that wait to leave, by the queues here and the rings to other workers: at the
  * end of each round. */
 void hr_receive_flush(struct hr_receive *r);
+/* Answers were flushed: what of this shard they acknowledge has waited until now. */
+void hr_receive_observe(struct hr_receive *r, uint16_t shard, uint64_t wall_us);
 /* So many datagrams that had been taken are dropped. */
 void hr_receive_dropped(struct hr_receive *r, enum hr_drop reason, uint32_t n);
 

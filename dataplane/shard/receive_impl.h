@@ -70,6 +70,7 @@ struct hr_receive {
 	hr_cell *verdicts[HR_DROP_COUNT]; /* refused or dropped */
 	hr_cell *repeated, *answered[HR_ASKED_KINDS];
 	hr_cell *answers_sent, *answers_lost;
+	hr_cell *ack_latency;
 	struct hr_tokens tokens;
 	struct rte_mempool *pool;       /* of answers; NULL until something came */
 	char owner[HR_OWNER_WORDS * 8]; /* scratch: addresses for NOT_OWNER */

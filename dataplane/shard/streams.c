@@ -119,6 +119,7 @@ uint32_t hr_streams_set_fold(struct hr_streams *s, const struct hr_fold *fold)
 	const uint32_t n_parked = hr_streams_parked(s);
 
 	s->conf.fold = fold;
+	s->n_waited = 0; /* and nothing is due */
 	forget_all(s);
 	return n_parked;
 }

@@ -138,6 +138,20 @@ void hr_streams_accepted(struct hr_streams *s, const struct hr_link *link,
 uint32_t hr_streams_due(struct hr_streams *s, const struct hr_streams_now *now,
 			struct hr_reply *out, uint32_t max);
 
+/* Datagrams that were received at one moment, and so many of them. */
+struct hr_waited {
+	uint64_t received_us;
+	uint32_t n;
+};
+/* Runs of equal moments that are told apart between two calls of hr_streams_waited();
+ * what comes beyond counts with the oldest moment of the last one. */
+#define HR_WAITED_MAX 512u
+
+/* Datagrams that were committed and whose ACKs hr_streams_due() has all given out: from
+ * when they waited. They are forgotten by this call, *out is good until the next link.
+ * Returns the number of runs; 0 while an ACK is due. */
+uint32_t hr_streams_waited(struct hr_streams *s, const struct hr_waited **out);
+
 /* Time passes: what is parked and stale gives way. Returns how many, to be counted as
  * HR_DROP_DISPLACED. Looks at one stream a call. */
 uint32_t hr_streams_step(struct hr_streams *s, uint64_t mono_us);

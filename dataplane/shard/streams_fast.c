@@ -781,6 +781,31 @@ static void becomes_due(struct hr_streams *s, uint32_t at)
 	s->n_due++;
 }
 
+/* Datagrams of a burst were received at the same moment. */
+static void waited(struct hr_streams *s, uint64_t received_us)
+{
+	struct hr_waited *last = s->n_waited > 0 ? &s->waited[s->n_waited - 1] : NULL;
+	const bool is_full = s->n_waited == HR_WAITED_MAX;
+
+	if (last == NULL || (last->received_us != received_us && !is_full)) {
+		s->waited[s->n_waited++] = (struct hr_waited){ received_us, 1 };
+		return;
+	}
+	last->n++;
+	if (received_us < last->received_us)
+		last->received_us = received_us;
+}
+
+uint32_t hr_streams_waited(struct hr_streams *s, const struct hr_waited **out)
+{
+	const uint32_t n = s->first_due == HR_NO_LINE ? s->n_waited : 0;
+
+	*out = s->waited;
+	if (n > 0)
+		s->n_waited = 0;
+	return n;
+}
+
 static void floor_rises(struct hr_streams *s, const struct hr_item *item,
 			uint64_t mono_us)
 {
@@ -793,6 +818,8 @@ static void floor_rises(struct hr_streams *s, const struct hr_item *item,
 	is_known(s, line);
 	if (item->sequence > line->floor)
 		line->floor = item->sequence;
+	if (item->kind == HR_ITEM_DATAGRAM)
+		waited(s, item->received_us);
 	/* Taken by somebody else: what waits here up to there is in the log. */
 	if (line->taken < line->floor) {
 		s->n_overtaken += hr_line_unpark(s, line);

@@ -84,6 +84,9 @@ struct hr_streams {
 	struct hr_parked *parked;
 	uint32_t n_parked, n_touched; /* slots in use; slots that ever were */
 	uint16_t free_parked;
+	/* Committed, and not acknowledged yet as far as is known. */
+	struct hr_waited waited[HR_WAITED_MAX];
+	uint32_t n_waited;
 	uint32_t n_overtaken; /* parked ones that went in hr_streams_accepted() */
 	struct hr_key_count keys[HR_KEY_PLACES];
 };

@@ -50,7 +50,7 @@ void hr_topics_batch_fini(struct hr_topics_batch *b)
 		free(b->records[t].rows);
 	}
 	free(b->letters);
-	free(b->received_us);
+	free(b->received);
 	free(b->order);
 	memset(b, 0, sizeof(*b));
 }
@@ -129,7 +129,7 @@ static bool reserve(struct hr_topics_batch *b, const struct hr_out *out)
 	return grow(&b->letters, sizeof(*b->letters), &b->max_letters,
 		    b->records[HR_TOPIC_DEAD_LETTERS].n +
 			    (uint32_t)out->verdicts[HR_REJECTED]) &&
-	       grow(&b->received_us, sizeof(*b->received_us), &b->max_received,
+	       grow(&b->received, sizeof(*b->received), &b->max_received,
 		    b->n_received + 1);
 }
 
@@ -285,10 +285,11 @@ int hr_topics_batch_add(struct hr_topics_batch *b, const struct hr_link *link)
 		roll_back(b, &before, used);
 		return -ENOMEM;
 	}
-	if (link->oldest_received_us != 0 &&
-	    grow(&b->received_us, sizeof(*b->received_us), &b->max_received,
-		 b->n_received + 1))
-		b->received_us[b->n_received++] = link->oldest_received_us;
+	if (link->oldest_received_us != 0 && grow(&b->received, sizeof(*b->received),
+						  &b->max_received, b->n_received + 1))
+		b->received[b->n_received++] =
+			(struct hr_topics_received){ link->oldest_received_us,
+						     link->n_events };
 	b->n_links++;
 	return 0;
 }

@@ -121,6 +121,12 @@ struct hr_topics_letter {
 
 struct hr_topics_chunk;
 
+/* When the oldest datagram of a link came, and how many events count with it. */
+struct hr_topics_received {
+	uint64_t us;
+	uint32_t n_events;
+};
+
 struct hr_topics_batch {
 	struct hr_topics_shape shape;
 	/* Bytes of keys and values; chunks are used in order and kept. */
@@ -128,8 +134,8 @@ struct hr_topics_batch {
 	struct hr_topics_records records[HR_TOPIC_COUNT];
 	struct hr_topics_letter *letters;
 	uint32_t max_letters;
-	uint64_t sent_bytes;   /* of all records, one that is written twice twice */
-	uint64_t *received_us; /* of the oldest datagram of each link that has one */
+	uint64_t sent_bytes; /* of all records, one that is written twice twice */
+	struct hr_topics_received *received; /* of each link that has datagrams */
 	uint32_t n_received, max_received;
 	uint32_t n_links;
 	uint32_t *counts[HR_TOPIC_COUNT]; /* records by own partition */

@@ -488,9 +488,10 @@ static void observe_latencies(struct hr_topics_publisher *p)
 
 	pthread_mutex_lock(&v->lock); /* the row has one writer at a time */
 	for (uint32_t i = 0; i < p->batch.n_received; i++) {
-		uint64_t then_us = p->batch.received_us[i];
+		const struct hr_topics_received *r = &p->batch.received[i];
 
-		hr_stat_observe_us(v->latency, now_us > then_us ? now_us - then_us : 0);
+		hr_stat_observe_many_us(v->latency, now_us > r->us ? now_us - r->us : 0,
+					r->n_events);
 	}
 	pthread_mutex_unlock(&v->lock);
 }

@@ -280,6 +280,16 @@ static void what_is_cut_or_forged_is_answered_by_nobody(void)
 	end();
 }
 
+static uint64_t n_acknowledged(void)
+{
+	uint64_t cells[HR_HIST_CELLS], n = 0;
+
+	hr_stats_histogram(w.reader, "headrace_ack_latency_seconds", "", cells);
+	for (uint32_t i = 0; i < HR_HIST_BUCKETS; i++)
+		n += cells[i];
+	return n;
+}
+
 static void repeats_are_counted_and_told_once_in_5_ms(void)
 {
 	begin(1);
@@ -289,6 +299,7 @@ static void repeats_are_counted_and_told_once_in_5_ms(void)
 	CU_ASSERT_EQUAL(w.n_items, 1);
 	CU_ASSERT_EQUAL(world_sum(&w, "headrace_datagrams_repeated_total", ""), 9);
 	CU_ASSERT_EQUAL(fake_n_answers, 2); /* one again, one for the link */
+	CU_ASSERT_EQUAL(n_acknowledged(), 1);
 	end();
 }
 

@@ -278,6 +278,61 @@ static void what_comes_in_order_is_committed_and_told(void)
 	CU_ASSERT_FALSE(hr_streams_is_busy(streams));
 }
 
+/* One datagram, received so long after the others began. */
+static void data_at(uint64_t random, uint64_t sequence, uint64_t after_us)
+{
+	struct hr_question q = question(HR_KIND_DATA, CLOCK, random, sequence);
+
+	q.received_us = CLOCK + after_us;
+	CU_ASSERT_EQUAL(put(&q), HR_OUTCOME_TAKEN);
+}
+
+static void how_long_each_waited_is_known_once_its_ack_is_out(void)
+{
+	const struct hr_waited *waited;
+	struct hr_reply ack;
+
+	data_at(1, 1, 10);
+	data_at(1, 2, 10);
+	data_at(2, 1, 10);
+	data_at(1, 3, 30);
+	CU_ASSERT_EQUAL(hr_streams_waited(streams, &waited), 0);
+	commit();
+	CU_ASSERT_EQUAL(hr_streams_waited(streams, &waited), 0);
+	CU_ASSERT_EQUAL(due(&ack, 1), 1);
+	CU_ASSERT_EQUAL(hr_streams_waited(streams, &waited), 0); /* the other stream */
+	CU_ASSERT_EQUAL(due(&ack, 1), 1);
+	CU_ASSERT_EQUAL_FATAL(hr_streams_waited(streams, &waited), 2);
+	CU_ASSERT_EQUAL(waited[0].received_us, CLOCK + 10);
+	CU_ASSERT_EQUAL(waited[0].n, 3);
+	CU_ASSERT_EQUAL(waited[1].received_us, CLOCK + 30);
+	CU_ASSERT_EQUAL(waited[1].n, 1);
+	CU_ASSERT_EQUAL(hr_streams_waited(streams, &waited), 0);
+}
+
+static void of_more_moments_than_are_kept_the_oldest_counts(void)
+{
+	const struct hr_waited *waited;
+	uint32_t n = 0, n_runs;
+	struct hr_reply ack;
+
+	for (uint64_t i = 1; i <= HR_WAITED_MAX + 100; i++) {
+		data_at(1, i, 2 * i);
+		if (i % 50 == 0)
+			commit();
+	}
+	commit();
+	CU_ASSERT_EQUAL(due(&ack, 1), 1);
+	n_runs = hr_streams_waited(streams, &waited);
+	CU_ASSERT_EQUAL_FATAL(n_runs, HR_WAITED_MAX);
+	for (uint32_t i = 0; i < n_runs; i++) {
+		CU_ASSERT_EQUAL(waited[i].received_us, CLOCK + 2 * (i + 1));
+		n += waited[i].n;
+	}
+	CU_ASSERT_EQUAL(n, HR_WAITED_MAX + 100);
+	CU_ASSERT_EQUAL(waited[n_runs - 1].n, 101);
+}
+
 static uint64_t seen[256];
 static uint32_t n_seen;
 
@@ -913,6 +968,10 @@ int main(void)
 	static CU_TestInfo tests[] = {
 		{ "what comes in order is committed and told",
 		  what_comes_in_order_is_committed_and_told },
+		{ "how long each waited is known once its ACK is out",
+		  how_long_each_waited_is_known_once_its_ack_is_out },
+		{ "of more moments than are kept the oldest counts",
+		  of_more_moments_than_are_kept_the_oldest_counts },
 		{ "what comes early waits for what is missing",
 		  what_comes_early_waits_for_what_is_missing },
 		{ "sixty-four ahead are parked and no more",

@@ -297,6 +297,9 @@ bool world_turn(struct world *w, uint32_t worker)
 		if (w->worker_of_shard[s] == worker)
 			hr_receive_tell(w->receives[worker], s, &now);
 	hr_receive_flush(w->receives[worker]);
+	for (uint16_t s = 0; w->asks && s < WORLD_SHARDS; s++)
+		if (w->worker_of_shard[s] == worker)
+			hr_receive_observe(w->receives[worker], s, now.wall_us);
 	return any;
 }
 
