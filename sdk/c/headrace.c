@@ -1185,6 +1185,7 @@ static bool walk_next(struct event_walk *w)
 #define AHEAD_MAX 64         /* an appliance parks no further ahead of its floor */
 #define FIRST_CREDIT 16      /* datagrams, until the first answer tells */
 #define WINDOW_LEAST 4       /* after time-outs */
+#define WINDOW_AGAIN 16      /* when somebody answers again */
 #define WINDOW_MOST 65535    /* what a credit can say */
 #define RTO_FIRST_US 300000u /* a commit's latency is not known yet */
 #define RTO_LEAST_US 100000u /* some commits at their slowest, not one round trip */
@@ -1240,8 +1241,10 @@ struct core_target {
 struct flow {
 	struct batch *first, *last; /* everything that waits, oldest first */
 	struct batch *unsent;       /* first never transmitted by this process */
-	struct batch *unbound;      /* first without a sequence */
-	struct batch *unrecorded;   /* first that is not in the disk queue */
+	struct batch *again;        /* first that may be lost: sent before lost_us */
+	uint64_t lost_us;
+	struct batch *unbound;    /* first without a sequence */
+	struct batch *unrecorded; /* first that is not in the disk queue */
 	uint32_t n_batches;
 
 	struct stream *stream; /* NULL: none yet */
@@ -1436,6 +1439,17 @@ static uint64_t jittered(struct hr_sdk_core *c, uint64_t us)
 	return us * 3 / 4 + c->calls.random(c->calls.arg) % (us / 2 + 1);
 }
 
+/* An eighth longer each time: an appliance that is back goes unnoticed for about an
+ * eighth of how long it was away, at most. */
+static uint64_t probe_pause(uint32_t times)
+{
+	uint64_t us = PROBE_LEAST_US;
+
+	while (times-- > 0 && us < PROBE_MOST_US)
+		us += us / 8;
+	return us < PROBE_MOST_US ? us : PROBE_MOST_US;
+}
+
 static uint64_t doubled(uint64_t least_us, uint32_t times, uint64_t most_us)
 {
 	const uint64_t us = least_us << (times < 16 ? times : 16);
@@ -1597,6 +1611,11 @@ static uint64_t max_of(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
+static uint32_t max_of32(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
 /* In order at the owner, or needed by nobody. */
 static uint64_t flow_base(const struct flow *f)
 {
@@ -1617,6 +1636,8 @@ static void flow_pop(struct hr_sdk_core *c, struct flow *f)
 		f->last = NULL;
 	if (f->unsent == b)
 		f->unsent = b->next;
+	if (f->again == b)
+		f->again = b->next;
 	if (f->unbound == b)
 		f->unbound = b->next;
 	if (f->unrecorded == b)
@@ -1648,6 +1669,7 @@ static void flow_adopt(struct flow *f, struct stream *s)
 {
 	f->stream = s;
 	s->n_users++;
+	f->again = NULL;
 	f->next_sequence = 1;
 	for (const struct batch *b = f->first; is_bound_here(f, b); b = b->next)
 		f->next_sequence = b->sequence + 1;
@@ -1665,6 +1687,12 @@ static void flow_leave(struct flow *f)
 	stream_put(f->stream);
 	f->stream = NULL;
 	f->timer_us = f->skip_us = NEVER;
+}
+
+/* It has something to say, and a stream to say it on. */
+static bool flow_waits(const struct flow *f)
+{
+	return f->stream != NULL && (f->first != NULL || skip_is_due(f));
 }
 
 /* Nothing of its stream is open any more. */
@@ -1868,8 +1896,7 @@ static void hello_send(struct hr_sdk_core *c, uint64_t now_us)
 		return;
 	}
 	c->counts[SENT_HELLOS]++;
-	o->due_us =
-		now_us + jittered(c, doubled(PROBE_LEAST_US, o->n_sent, PROBE_MOST_US));
+	o->due_us = now_us + jittered(c, probe_pause(o->n_sent));
 	if (++o->n_sent >= 2)
 		o->target = (o->target + 1) % c->conf.n_targets;
 }
@@ -1957,6 +1984,45 @@ static void flow_resend(struct hr_sdk_core *c, struct flow *f, uint32_t n,
 	}
 }
 
+/* What was sent before now may be lost: it goes again, as far as window and credit
+ * go. */
+static void flow_presume_lost(struct flow *f, uint64_t now_us)
+{
+	f->lost_us = now_us;
+	f->again = flow_has_sent(f) ? f->first : NULL;
+}
+
+/* Somebody answers after a silence: all of it at once, no more waiting. */
+static void flow_begin_again(struct flow *f, uint64_t now_us)
+{
+	flow_presume_lost(f, now_us);
+	f->window = max_of32(f->window, WINDOW_AGAIN);
+	f->backoff = 0;
+	if (f->timer_us != NEVER)
+		f->timer_us = now_us + flow_rto(f);
+	if (f->skip_us != NEVER)
+		f->skip_us = now_us;
+}
+
+static void flow_send_again(struct hr_sdk_core *c, struct flow *f, uint64_t now_us)
+{
+	const uint64_t limit = flow_limit(f);
+	struct batch *b;
+
+	while ((b = f->again) != NULL) {
+		if (!is_bound_here(f, b) || b->n_sent == 0) {
+			f->again = NULL;
+			return;
+		}
+		if (b->sequence > limit)
+			return;
+		if (!is_held(f, b->sequence) && b->sent_us < f->lost_us &&
+		    !batch_send(c, f, b, now_us))
+			return;
+		f->again = b->next;
+	}
+}
+
 static void flow_next_target(struct hr_sdk_core *c, struct flow *f)
 {
 	const uint32_t shard = (uint32_t)(f - c->flows);
@@ -1989,8 +2055,28 @@ static bool target_is_stale(const struct hr_sdk_core *c, uint32_t target,
 static bool probe_is_due(const struct hr_sdk_core *c, const struct flow *f,
 			 uint64_t now_us)
 {
-	return f->wants_probe || f->silent >= 2 ||
+	return f->wants_probe || f->silent > 0 ||
 	       target_is_stale(c, f->target, now_us) || f->limit <= flow_base(f);
+}
+
+static void flow_probed(struct hr_sdk_core *c, struct flow *f, uint64_t now_us)
+{
+	f->silent++;
+	f->probe_us = now_us + jittered(c, probe_pause(f->n_probes++));
+}
+
+/* One asks for all that wait for the same address: how often it is asked does not
+ * depend on the number of shards. */
+static void flow_probe_for_others(struct hr_sdk_core *c, const struct flow *asked,
+				  uint64_t now_us)
+{
+	for (uint32_t i = 0; i < c->n_shards; i++) {
+		struct flow *f = &c->flows[i];
+
+		if (f != asked && f->target == asked->target && f->silent > 0 &&
+		    flow_waits(f) && now_us >= f->paused_us)
+			flow_probed(c, f, now_us);
+	}
 }
 
 static void flow_probe(struct hr_sdk_core *c, uint32_t shard, uint64_t now_us)
@@ -2002,7 +2088,7 @@ static void flow_probe(struct hr_sdk_core *c, uint32_t shard, uint64_t now_us)
 		f->probe_us = 0;
 		return;
 	}
-	if (f->probe_us == 0 && !f->wants_probe && f->silent < 2) /* credit 0 */
+	if (f->probe_us == 0 && !f->wants_probe && f->silent == 0) /* credit 0 */
 		f->probe_us = now_us + jittered(c, PROBE_LEAST_US);
 	if (now_us < f->probe_us)
 		return;
@@ -2011,9 +2097,9 @@ static void flow_probe(struct hr_sdk_core *c, uint32_t shard, uint64_t now_us)
 		flow_next_target(c, f);
 	if (!flow_ask(c, shard, KIND_PROBE, now_us))
 		return;
-	f->silent++;
-	f->probe_us = now_us + jittered(c, doubled(PROBE_LEAST_US, f->n_probes++,
-						   PROBE_MOST_US));
+	if (f->silent > 0)
+		flow_probe_for_others(c, f, now_us);
+	flow_probed(c, f, now_us);
 }
 
 static void flow_skip(struct hr_sdk_core *c, uint32_t shard, uint64_t now_us)
@@ -2037,11 +2123,14 @@ static void flow_skip(struct hr_sdk_core *c, uint32_t shard, uint64_t now_us)
 
 static void flow_time_out(struct hr_sdk_core *c, struct flow *f, uint64_t now_us)
 {
-	static const uint32_t bursts[] = { 16, 8, 2 };
+	static const uint32_t bursts[] = { WINDOW_AGAIN, 8, 2 };
+	const uint32_t burst = f->backoff < 3 ? bursts[f->backoff] : 1;
 
-	f->window = f->window / 2 > WINDOW_LEAST ? f->window / 2 : WINDOW_LEAST;
-	flow_resend(c, f, f->backoff < 3 ? bursts[f->backoff] : 1, now_us, NEVER,
-		    now_us);
+	/* The others, which may be lost as well, wait for an answer to these. */
+	flow_presume_lost(f, now_us);
+	if (f->window > burst)
+		f->window = burst > WINDOW_LEAST ? burst : WINDOW_LEAST;
+	flow_resend(c, f, burst, now_us, NEVER, now_us);
 	if (c->is_blocked)
 		return;
 	f->backoff++;
@@ -2067,8 +2156,7 @@ static void flow_run(struct hr_sdk_core *c, uint32_t shard, bool may_send_new,
 {
 	struct flow *f = &c->flows[shard];
 
-	if (f->stream == NULL || (f->first == NULL && !skip_is_due(f)) ||
-	    now_us < f->paused_us)
+	if (!flow_waits(f) || now_us < f->paused_us)
 		return;
 	flow_probe(c, shard, now_us);
 	if (f->wants_probe || !target_is_open(c, f->target, now_us) || c->is_blocked)
@@ -2076,6 +2164,8 @@ static void flow_run(struct hr_sdk_core *c, uint32_t shard, bool may_send_new,
 	flow_skip(c, shard, now_us);
 	if (now_us >= f->timer_us && !c->is_blocked)
 		flow_time_out(c, f, now_us);
+	if (!c->is_blocked)
+		flow_send_again(c, f, now_us);
 	if (may_send_new && !c->is_blocked)
 		flow_send_new(c, f, now_us);
 }
@@ -2087,7 +2177,7 @@ static uint64_t flow_due(const struct hr_sdk_core *c, const struct flow *f,
 
 	if (f->first != NULL)
 		due = now_us + since(c->conf.ttl_us, batch_age(c, f->first, now_us));
-	if (f->stream == NULL || (f->first == NULL && !skip_is_due(f)))
+	if (!flow_waits(f))
 		return due;
 	if (now_us < f->paused_us)
 		return f->paused_us < due ? f->paused_us : due;
@@ -2420,6 +2510,20 @@ static void target_opened(struct hr_sdk_core *c, uint32_t target)
 			c->flows[i].wants_probe = false;
 }
 
+/* It answers one shard after a silence: the others need not wait for the end of their
+ * pauses. Only then, so a shard that stays silent beside others slows down. */
+static void target_is_back(struct hr_sdk_core *c, uint32_t target, uint64_t now_us)
+{
+	for (uint32_t i = 0; i < c->n_shards; i++) {
+		struct flow *f = &c->flows[i];
+
+		if (f->target != target || f->silent == 0)
+			continue;
+		f->n_probes = 0;
+		f->probe_us = now_us;
+	}
+}
+
 /* The send time of ours that an answer repeats, as core time; NEVER: not ours. */
 static uint64_t asked_at(const struct hr_sdk_core *c, uint64_t wire_us, uint64_t now_us)
 {
@@ -2461,6 +2565,8 @@ static bool take_challenge(struct hr_sdk_core *c, uint32_t target,
 	if (largest >= HEADRACE_DATAGRAM_MIN && largest < c->datagram_bytes)
 		core_shrink(c, largest);
 	target_opened(c, target);
+	if (c->hello.n_sent > 1)
+		target_is_back(c, target, now_us);
 	stream_retire(c);
 	c->hello.is_wanted = c->hello.is_out = false;
 	s = stream_new(c, server_us | (c->calls.record != NULL ? CLASS_DISK : 0),
@@ -2490,10 +2596,9 @@ static bool take_incarnation(struct flow *f, uint64_t incarnation, uint64_t now_
 		f->received = 0;
 		f->parked = 0;
 		f->answer_us = 0;
-		f->backoff = 0;
 		f->limit = f->floor + FIRST_CREDIT;
-		if (f->timer_us != NEVER)
-			f->timer_us = now_us;
+		if (f->incarnation != 0)
+			flow_begin_again(f, now_us);
 	}
 	f->incarnation = incarnation;
 	return true;
@@ -2556,16 +2661,6 @@ static void flow_fill_holes(struct hr_sdk_core *c, struct flow *f, uint64_t now_
 	flow_resend(c, f, 16, now_us - wait_us, top, now_us);
 }
 
-/* Something under way is neither in order there nor parked. */
-static bool flow_has_unheld(const struct flow *f)
-{
-	for (const struct batch *b = f->first; is_bound_here(f, b) && b->n_sent > 0;
-	     b = b->next)
-		if (!is_held(f, b->sequence))
-			return true;
-	return false;
-}
-
 static bool take_ack(struct hr_sdk_core *c, uint32_t target, struct flow *f,
 		     const struct answer *a, uint64_t now_us)
 {
@@ -2619,10 +2714,8 @@ static bool take_ack(struct hr_sdk_core *c, uint32_t target, struct flow *f,
 		f->backoff = 0;
 		flow_arm(c, f, now_us);
 	}
-	if (was_silent && f->timer_us != NEVER && flow_has_unheld(f)) {
-		f->backoff = 0;
-		f->timer_us = now_us;
-	}
+	if (was_silent)
+		flow_begin_again(f, now_us);
 	flow_fill_holes(c, f, now_us);
 	return true;
 }
@@ -2717,13 +2810,41 @@ static const struct {
 	[KIND_WRONG_SHARD] = { 0, 0 },
 };
 
+static bool flow_take(struct hr_sdk_core *c, uint32_t target, struct flow *f,
+		      const struct answer *a, uint64_t now_us)
+{
+	switch (a->kind) {
+	case KIND_ACK:
+		return take_ack(c, target, f, a, now_us);
+	case KIND_PROBE_ANSWER:
+		return take_probe_answer(c, target, f, a, now_us);
+	case KIND_NOT_OWNER:
+		return take_not_owner(c, target, f, a, now_us);
+	case KIND_BUSY:
+		return take_busy(c, f, a, now_us);
+	default:
+		return take_expired(c, f, a, now_us);
+	}
+}
+
+static bool flow_answer(struct hr_sdk_core *c, uint32_t target, uint32_t shard,
+			const struct answer *a, uint64_t now_us)
+{
+	const bool was_silent = c->flows[shard].silent >= 2;
+
+	if (!flow_take(c, target, &c->flows[shard], a, now_us))
+		return false;
+	if (was_silent)
+		target_is_back(c, target, now_us);
+	return true;
+}
+
 static bool answer_take(struct hr_sdk_core *c, uint32_t target, const uint8_t *p,
 			size_t n, uint64_t now_us)
 {
 	uint8_t key[HEADRACE_KEY_BYTES];
 	struct stream *s;
 	struct answer a;
-	struct flow *f;
 
 	if (!answer_read(c, p, n, &a) ||
 	    a.kind >= sizeof(payloads) / sizeof(payloads[0]) ||
@@ -2745,19 +2866,7 @@ static bool answer_take(struct hr_sdk_core *c, uint32_t target, const uint8_t *p
 		       take_wrong_shard(c, &a);
 	if (a.shard >= c->n_shards || c->flows[a.shard].stream != s)
 		return false; /* of a stream that is done here */
-	f = &c->flows[a.shard];
-	switch (a.kind) {
-	case KIND_ACK:
-		return take_ack(c, target, f, &a, now_us);
-	case KIND_PROBE_ANSWER:
-		return take_probe_answer(c, target, f, &a, now_us);
-	case KIND_NOT_OWNER:
-		return take_not_owner(c, target, f, &a, now_us);
-	case KIND_BUSY:
-		return take_busy(c, f, &a, now_us);
-	default:
-		return take_expired(c, f, &a, now_us);
-	}
+	return flow_answer(c, target, a.shard, &a, now_us);
 }
 
 /* Whatever came in by that address. What does not fit is ignored and counted. */

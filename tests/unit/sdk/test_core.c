@@ -30,6 +30,42 @@ static void everything_is_committed_once_and_in_order(void)
 	world_free(w);
 }
 
+/* ---- an appliance that comes back ---- */
+
+/* Events of one second, then so long without an appliance, then: how long from its
+ * return until everything is committed. */
+static uint64_t recovery_us(uint64_t seed, uint32_t n_shards, uint64_t away_us)
+{
+	struct world_conf conf = world_conf(seed);
+	struct world *w;
+	uint64_t back_us;
+
+	conf.n_shards = conf.fake.n_shards = n_shards;
+	w = world_new(&conf);
+	track_some(w, 500, 1000000);
+	fake_set_down(w->cluster, 0, true);
+	track_some(w, 1000, away_us);
+	fake_restart(w->cluster, 0);
+	fake_set_down(w->cluster, 0, false);
+	back_us = w->now_us;
+	CU_ASSERT_TRUE(world_drain(w, 20000000));
+	back_us = w->now_us - back_us;
+	CU_ASSERT_TRUE(laws_hold(w));
+	CU_ASSERT_EQUAL(total(w, COMMITTED_EVENTS), w->n_events);
+	world_free(w);
+	return back_us;
+}
+
+static void who_was_away_for_two_seconds_has_it_all_a_second_later(void)
+{
+	uint64_t most_us = 0;
+
+	for (uint64_t seed = 1; seed <= 100; seed++)
+		for (uint32_t n_shards = 1; n_shards <= 5; n_shards += 4)
+			most_us = max_of(most_us, recovery_us(seed, n_shards, 2000000));
+	CU_ASSERT(most_us <= 1000000);
+}
+
 /* ---- chaos ---- */
 
 static void be_bad(struct world *w)
@@ -113,6 +149,8 @@ int main(void)
 	static CU_TestInfo tests[] = {
 		{ "everything is committed once and in order",
 		  everything_is_committed_once_and_in_order },
+		{ "who was away for two seconds has it all a second later",
+		  who_was_away_for_two_seconds_has_it_all_a_second_later },
 		{ "thousands of bad networks and appliances",
 		  thousands_of_bad_networks_and_appliances },
 		CU_TEST_INFO_NULL,
