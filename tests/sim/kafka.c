@@ -169,7 +169,7 @@ static void end_everywhere(struct sim_kafka *k, uint64_t transaction, enum state
 		for (uint32_t i = 0; i < t->n_partitions; i++) {
 			struct late_mark *l;
 
-			if (!sim_once_in(&k->sim->random, k->faults.late_markers)) {
+			if (!sim_strikes(k->sim, k->faults.late_markers)) {
 				mark(&t->partitions[i], transaction, state);
 				continue;
 			}
@@ -477,7 +477,7 @@ static void request(struct hr_kafka *k)
 	sim_coro_sleep(
 		sim_delay(&k->kafka->sim->random, 200, k->kafka->faults.request_us));
 	if (k->on_close != NULL &&
-	    sim_once_in(&k->kafka->sim->random, k->kafka->faults.connection_closed))
+	    sim_strikes(k->kafka->sim, k->kafka->faults.connection_closed))
 		k->on_close(k->arg);
 }
 
@@ -584,7 +584,7 @@ rd_kafka_resp_err_t rd_kafka_flush(rd_kafka_t *rk, int timeout_ms)
 	struct hr_kafka *k = &rk->kafka;
 
 	request(k);
-	if (sim_once_in(&k->kafka->sim->random, k->kafka->faults.answer_lost)) {
+	if (sim_strikes(k->kafka->sim, k->kafka->faults.answer_lost)) {
 		sim_coro_sleep((uint64_t)timeout_ms * 1000);
 		return RD_KAFKA_RESP_ERR__TIMED_OUT;
 	}
@@ -614,7 +614,7 @@ static rd_kafka_error_t *fenced(struct hr_kafka *k)
 
 static bool is_lost(struct hr_kafka *k)
 {
-	return sim_once_in(&k->kafka->sim->random, k->kafka->faults.answer_lost);
+	return sim_strikes(k->kafka->sim, k->kafka->faults.answer_lost);
 }
 
 rd_kafka_error_t *rd_kafka_init_transactions(rd_kafka_t *rk, int timeout_ms)
@@ -649,7 +649,7 @@ static void perhaps_again(struct hr_kafka *k, struct coordinator *c)
 	struct hidden *h;
 
 	if (k->on_close == NULL ||
-	    !sim_once_in(&k->kafka->sim->random, k->kafka->faults.hidden_retry))
+	    !sim_strikes(k->kafka->sim, k->kafka->faults.hidden_retry))
 		return;
 	k->on_close(k->arg); /* it happens where a connection breaks */
 	h = sim_keep(k->kafka->sim, sizeof(*h));

@@ -59,7 +59,7 @@ void sim_network_send(struct sim_network *w, bool to_appliance, uint32_t applian
 {
 	struct sim *sim = w->sim;
 	const struct sim_faults *f = &sim->faults;
-	uint32_t copies = sim_once_in(&sim->random, f->datagram_doubled) ? 2 : 1;
+	uint32_t copies = sim_strikes(sim, f->datagram_doubled) ? 2 : 1;
 
 	if (n > DATAGRAM_MAX)
 		abort();
@@ -67,10 +67,9 @@ void sim_network_send(struct sim_network *w, bool to_appliance, uint32_t applian
 		uint64_t us = sim_delay(&sim->random, 50, f->network_us);
 		struct packet *p;
 
-		if (sim_once_in(&sim->random, f->datagram_lost) ||
-		    sim->now_us < w->cut_until_us)
+		if (sim_strikes(sim, f->datagram_lost) || sim->now_us < w->cut_until_us)
 			continue;
-		if (sim_once_in(&sim->random, f->datagram_late))
+		if (sim_strikes(sim, f->datagram_late))
 			us = sim_delay(&sim->random, us, f->network_late_us);
 		p = packet_take(w);
 		p->to_appliance = to_appliance;

@@ -216,7 +216,7 @@ static int broken(struct hr_redis_conn *c, struct hr_err *err)
 static bool is_cut(struct sim_redis *redis)
 {
 	bool cuts = redis->cuts_next ||
-		    sim_once_in(&redis->sim->random, redis->sim->faults.redis_cut);
+		    sim_strikes(redis->sim, redis->sim->faults.redis_cut);
 
 	redis->cuts_next = false;
 	return cuts;

@@ -114,6 +114,7 @@ static void crash(struct sim *sim, void *arg, uint64_t number)
 	/* Sometimes in the middle of what it writes to Redis. */
 	if (sim_appliance_is_up(a) && sim_once_in(&sim->random, 3))
 		sim_redis_cut_next(r->redis);
+	sim->n_kills += sim_appliance_is_up(a);
 	sim_appliance_kill(a);
 	sim_after(sim, sim_delay(&sim->random, 1000, 10 * SIM_SECOND), start_later, a,
 		  0);
@@ -125,6 +126,7 @@ static void pause_one(struct sim *sim, void *arg, uint64_t number)
 	struct run *r = arg;
 
 	(void)number;
+	sim->n_faults++;
 	sim_appliance_pause(r->appliances[sim_below(&sim->random, APPLIANCES)],
 			    sim_delay(&sim->random, 1000, 15 * SIM_SECOND));
 	again(sim, sim->faults.pause_us, pause_one, r);
@@ -139,6 +141,7 @@ static void redis_back(struct sim *sim, void *arg, uint64_t number)
 	if (sim_once_in(&sim->random, 4))
 		n = UINT32_MAX;
 	sim_trace(sim, "Redis loses its newest %u writes", n);
+	sim->n_faults++;
 	sim_redis_back(r->redis, n);
 	again(sim, sim->faults.redis_back_us, redis_back, r);
 }
@@ -150,6 +153,7 @@ static void clock_step(struct sim *sim, void *arg, uint64_t number)
 		     (int64_t)(3600 * SIM_SECOND);
 
 	(void)number;
+	sim->n_faults++;
 	sim_appliance_step_clock(r->appliances[sim_below(&sim->random, APPLIANCES)],
 				 us);
 	again(sim, sim->faults.clock_step_us, clock_step, r);
@@ -178,6 +182,7 @@ static void sdk_restart(struct sim *sim, void *arg, uint64_t number)
 	struct run *r = arg;
 
 	(void)number;
+	sim->n_kills++;
 	sim_sender_restart(r->senders[sim_below(&sim->random, SENDERS)]);
 	again(sim, sim->faults.sdk_restart_us, sdk_restart, r);
 }
@@ -187,6 +192,7 @@ static void blackhole(struct sim *sim, void *arg, uint64_t number)
 	struct run *r = arg;
 
 	(void)number;
+	sim->n_faults++;
 	sim_network_cut(r->network, sim_delay(&sim->random, 1000, 10 * SIM_SECOND));
 	again(sim, sim->faults.pause_us, blackhole, r);
 }
@@ -444,7 +450,9 @@ void sim_run(uint64_t seed, int mutant, bool traces, struct sim_result *out)
 	sim_print_trace(&r->sim);
 	*out = (struct sim_result){ .is_violated = r->sim.is_over,
 				    .simulated_us = r->sim.now_us,
-				    .n_events = sim_judge_n_events(r->judge) };
+				    .n_events = sim_judge_n_events(r->judge),
+				    .n_kills = r->sim.n_kills,
+				    .n_faults = r->sim.n_faults };
 	memcpy(out->invariant, r->sim.invariant, sizeof(out->invariant));
 	memcpy(out->sentence, r->sim.sentence, sizeof(out->sentence));
 	for (uint16_t s = 0; s < SHARDS; s++) {

@@ -15,6 +15,8 @@ struct sim_result {
 	char invariant[64], sentence[512];
 	uint64_t n_events;  /* counted in the log at the end */
 	uint64_t n_records; /* in the log */
+	uint64_t n_kills;   /* of appliances and of SDKs */
+	uint64_t n_faults;  /* everything else that went wrong by chance */
 	uint64_t simulated_us;
 };
 

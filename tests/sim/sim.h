@@ -36,6 +36,8 @@ uint64_t sim_random(struct sim_random *r);
 uint64_t sim_below(struct sim_random *r, uint64_t n);
 /* True once in so many; 0: never. */
 bool sim_once_in(struct sim_random *r, uint32_t n);
+/* The same for something that goes wrong; such are counted. */
+bool sim_strikes(struct sim *sim, uint32_t once_in);
 /* from .. to, more often near from: delays have long tails. */
 uint64_t sim_delay(struct sim_random *r, uint64_t from, uint64_t to);
 

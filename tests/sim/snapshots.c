@@ -58,12 +58,12 @@ static int put(struct hr_snapshot_store *store, uint16_t shard,
 {
 	struct sim *sim = store->all->sim;
 	struct shelf *s = &store->all->shelves[shard];
-	bool is_lost = sim_once_in(&sim->random, sim->faults.report_lost);
+	bool is_lost = sim_strikes(sim, sim->faults.report_lost);
 
 	(void)id;
 	(void)is_last;
 	(void)wait_ms;
-	if (sim_once_in(&sim->random, sim->faults.append_lost))
+	if (sim_strikes(sim, sim->faults.append_lost))
 		return hr_fail(err, -EIO, "simulated: not written, it seems");
 	if (s->n == s->max) {
 		s->max = s->max != 0 ? 2 * s->max : 32;
@@ -97,7 +97,7 @@ static int walk(struct hr_snapshot_store *store, uint16_t shard, int64_t from,
 
 	(void)wait_ms;
 	*next = from;
-	if (sim_once_in(&sim->random, sim->faults.read_trouble != 0 ? 4 : 0))
+	if (sim_strikes(sim, sim->faults.read_trouble != 0 ? 4 : 0))
 		return hr_fail(err, -EIO, "simulated: out of reach");
 	for (uint32_t i = 0; i < s->n; i++) {
 		const struct record *r = &s->records[i];
@@ -105,7 +105,7 @@ static int walk(struct hr_snapshot_store *store, uint16_t shard, int64_t from,
 
 		if (r->place < from)
 			continue;
-		if (sim_once_in(&sim->random, sim->faults.read_trouble))
+		if (sim_strikes(sim, sim->faults.read_trouble))
 			return hr_fail(err, -EIO, "simulated trouble");
 		result = take(ctx, r->place, r->bytes, r->n);
 		*next = r->place + 1;

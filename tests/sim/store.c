@@ -308,7 +308,7 @@ static enum hr_log_read part_read(struct hr_log_part *part, struct hr_log_messag
 
 	if (part->waits_for_seek || !answers(part))
 		return HR_LOG_NOTHING;
-	if (sim_once_in(&sim->random, sim->faults.read_trouble)) {
+	if (sim_strikes(sim, sim->faults.read_trouble)) {
 		part->waits_for_seek = true;
 		hr_fail(err, -EIO, "simulated trouble");
 		return HR_LOG_TROUBLE;
@@ -363,8 +363,8 @@ static void writer_opened(struct sim *sim, void *arg, uint64_t writer_no)
 			  store, writer_no);
 		return;
 	}
-	part->writer = sim_once_in(&sim->random, 50) ? HR_LOG_WRITER_FAILED
-						     : HR_LOG_WRITER_READY;
+	part->writer =
+		sim_strikes(sim, 50) ? HR_LOG_WRITER_FAILED : HR_LOG_WRITER_READY;
 	tell(part->log);
 }
 
@@ -438,18 +438,18 @@ static int part_append(struct hr_log_part *part, const uint8_t *bytes, uint32_t 
 	(void)copies;
 	if (part->writer != HR_LOG_WRITER_READY)
 		return hr_fail(err, -EPIPE, "there is no writer");
-	if (part->is_stuck || sim_once_in(&sim->random, f->append_lost)) {
+	if (part->is_stuck || sim_strikes(sim, f->append_lost)) {
 		part->is_stuck = true;
 		return 0;
 	}
 	l = landing_new(part, bytes, n_bytes, cookie);
-	l->reports = !sim_once_in(&sim->random, f->report_lost);
-	l->says_no = sim_once_in(&sim->random, f->append_refused);
+	l->reports = !sim_strikes(sim, f->report_lost);
+	l->says_no = sim_strikes(sim, f->append_refused);
 	part->is_stuck = part->is_broken = l->says_no;
-	if (sim_once_in(&sim->random, f->append_late))
+	if (sim_strikes(sim, f->append_late))
 		us = sim_delay(&sim->random, us, f->late_us);
 	land_after(part, l, us);
-	if (sim_once_in(&sim->random, f->append_doubled)) {
+	if (sim_strikes(sim, f->append_doubled)) {
 		l = landing_new(part, bytes, n_bytes, NULL);
 		l->reports = false;
 		/* A copy that was under way somewhere: it keeps no order. */
@@ -520,7 +520,7 @@ static enum hr_log_read part_verified(struct hr_log_part *part,
 		return HR_LOG_NOTHING;
 	part->verify_offset = -1;
 	part->is_verified = false;
-	if (sim_once_in(&sim->random, sim->faults.read_trouble)) {
+	if (sim_strikes(sim, sim->faults.read_trouble)) {
 		hr_fail(err, -EIO, "simulated trouble");
 		return HR_LOG_TROUBLE;
 	}
@@ -601,7 +601,7 @@ static void lose_connections(struct sim *sim, void *arg, uint64_t number)
 
 	(void)number;
 	for (struct hr_log *l = store->logs; l != NULL; l = l->next)
-		if (sim_once_in(&sim->random, sim->faults.connection_lost)) {
+		if (sim_strikes(sim, sim->faults.connection_lost)) {
 			l->n_lost++;
 			tell(l);
 		}

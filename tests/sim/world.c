@@ -52,6 +52,14 @@ bool sim_once_in(struct sim_random *r, uint32_t n)
 	return n != 0 && sim_below(r, n) == 0;
 }
 
+bool sim_strikes(struct sim *sim, uint32_t once_in)
+{
+	const bool strikes = sim_once_in(&sim->random, once_in);
+
+	sim->n_faults += strikes;
+	return strikes;
+}
+
 uint64_t sim_delay(struct sim_random *r, uint64_t from, uint64_t to)
 {
 	uint64_t span = to > from ? to - from : 0;

@@ -26,6 +26,7 @@ struct sim {
 	struct sim_faults faults;
 	struct sim_event *heap;
 	size_t n_heap, max_heap;
+	uint64_t n_kills, n_faults;
 	bool is_over; /* violated */
 	bool traces;
 	char invariant[64];
