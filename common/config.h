@@ -19,6 +19,7 @@
 #define HR_PORTS_MAX 8
 #define HR_CPUS_MAX 16
 #define HR_UDP_PORTS_MAX 128
+#define HR_OWN_SHARDS_MAX 100
 
 enum hr_port_kind {
 	HR_PORT_PCI,
@@ -56,6 +57,9 @@ struct hr_config {
 
 	char name[64];                /* of the appliance, in logs and metrics */
 	char run_dir[HR_CONFIG_TEXT]; /* statistics, sockets, pid files */
+	uint32_t own_shards[HR_OWN_SHARDS_MAX]; /* at first; none: all */
+	uint32_t n_own_shards;
+	char state_dir[HR_CONFIG_TEXT]; /* what outlives a restart */
 	enum hr_log_level log_level;
 
 	/* listen */

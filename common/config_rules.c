@@ -195,6 +195,22 @@ static void sockets_fit_into_run_dir(struct hr_config_reading *r)
 			SOCKET_PATH_MAX - 1 - strlen(SOCKET_NAME_LONGEST));
 }
 
+static void own_shards_exist(struct hr_config_reading *r)
+{
+	const struct hr_config *c = r->config;
+
+	for (uint32_t i = 0; i < c->n_own_shards; i++)
+		if (c->own_shards[i] >= c->n_shards) {
+			hr_config_problem(
+				r, either(r, "appliance.shards", "data_set.shards"),
+				"appliance.shards: found shard %" PRIu32
+				", expected shards below data_set.shards (%" PRIu32
+				"): they are counted from 0",
+				c->own_shards[i], c->n_shards);
+			return;
+		}
+}
+
 /* Options that belong to one kind of device only. */
 static void port_options_fit_its_device(struct hr_config_reading *r, uint32_t i)
 {
@@ -312,6 +328,7 @@ void hr_config_rules(struct hr_config_reading *r)
 	senders_are_known_or_anybody(r);
 	whoever_is_acknowledged_has_a_token(r);
 	sockets_fit_into_run_dir(r);
+	own_shards_exist(r);
 	for (uint32_t i = 0; i < r->config->n_ports; i++) {
 		port_options_fit_its_device(r, i);
 		a_device_stands_once(r, i);

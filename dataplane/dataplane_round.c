@@ -91,6 +91,12 @@ static bool is_shard_ready(const struct hr_dataplane *d, uint16_t shard)
 	       !atomic_load(&view->complains);
 }
 
+/* Its owner is ready for it, or not. */
+static bool is_anothers(const struct hr_dataplane *d, uint16_t shard)
+{
+	return atomic_load(&hr_owner_shard(d->owner, shard)->state) == HR_SHARD_FENCED;
+}
+
 static bool is_view_well(const struct hr_running_view *v)
 {
 	enum hr_view_state state = v->ops->state(v->view);
@@ -103,6 +109,7 @@ bool hr_dataplane_is_ready(const struct hr_dataplane *d, hr_reason_tell tell, vo
 	struct hr_dataplane *m = (struct hr_dataplane *)d; /* its lock */
 	bool ready = true;
 	char reason[320], sentence[400];
+	uint32_t n_others = 0;
 
 	if (d->state == HR_STATE_STOPPING) {
 		tell(ctx, "the dataplane is stopping");
@@ -119,12 +126,20 @@ bool hr_dataplane_is_ready(const struct hr_dataplane *d, hr_reason_tell tell, vo
 		return false;
 	}
 	for (uint16_t s = 0; s < d->set.n_shards; s++) {
-		if (is_shard_ready(d, s))
+		if (is_anothers(d, s))
+			n_others++;
+		if (is_anothers(d, s) || is_shard_ready(d, s))
 			continue;
 		hr_owner_reason(d->owner, s, reason, sizeof(reason));
 		snprintf(sentence, sizeof(sentence), "shard %u: %s", s,
 			 reason[0] != '\0' ? reason : "is not ready yet");
 		tell(ctx, sentence);
+		ready = false;
+	}
+	if (n_others == d->set.n_shards) {
+		tell(ctx,
+		     "every shard is another appliance's: `headracectl shards take "
+		     "SHARD` takes one");
 		ready = false;
 	}
 	for (uint32_t i = 0; i < d->n_views; i++) {

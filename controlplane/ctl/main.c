@@ -13,6 +13,7 @@
 #include "common/control.h"
 #include "controlplane/ctl/check.h"
 #include "controlplane/ctl/report.h"
+#include "controlplane/ctl/shards.h"
 #include "controlplane/ctl/stop.h"
 
 #define COMMAND_MS 10000u
@@ -22,6 +23,7 @@ static const char usage[] =
 	"usage: headracectl [--config FILE | --run-dir DIR] [--json] status\n"
 	"       headracectl [--config FILE | --run-dir DIR] stop\n"
 	"       headracectl [--json] check FILE\n"
+	"       headracectl [--config FILE | --run-dir DIR] [--json] shards list\n"
 	"       headracectl [--config FILE | --run-dir DIR] shards take SHARD\n"
 	"       headracectl [--config FILE | --run-dir DIR] log accept-loss SHARD\n"
 	"       headracectl [--config FILE | --run-dir DIR] config commit\n"
@@ -35,7 +37,8 @@ static const char usage[] =
 	"          exit code 0: nothing lost, 1: something was or it still runs,\n"
 	"          3: nothing runs\n"
 	"\n"
-	"  shards take      own a shard, whoever has it now\n"
+	"  shards list      who owns which shard, and where it listens\n"
+	"  shards take      own a shard, whoever has it now; kept over restarts\n"
 	"  log accept-loss  go on behind what the log has lost for good\n"
 	"  config commit    the configuration's settings into every shard's chain\n"
 	"  clock accept     record time from the wall clock as it is now\n"
@@ -161,6 +164,34 @@ static int command_do(const struct options *o, int command, const char *shard)
 	return r == -ENOENT || r == -ECONNREFUSED ? 3 : 1;
 }
 
+/* What the dataplane says of the shards; headraced has nothing to add. */
+static int shards_list(const struct options *o)
+{
+	char run_dir[HR_CONFIG_TEXT], path[HR_CONFIG_TEXT + 32];
+	json_t *answer = NULL, *shards;
+	struct hr_err err = { "" };
+	int r;
+
+	if (find_run_dir(o, run_dir) < 0)
+		return 2;
+	(void)snprintf(path, sizeof(path), "%s/" HR_CONTROL_DATAPLANE, run_dir);
+	r = hr_control_ask(path, "status", COMMAND_MS, &answer, &err);
+	if (r < 0) {
+		json_decref(answer);
+		fprintf(stderr, "headracectl: %s\n", err.text);
+		return r == -ENOENT || r == -ECONNREFUSED ? 3 : 1;
+	}
+	shards = json_object_get(answer, "shards");
+	if (o->json) {
+		json_dumpf(shards, stdout, JSON_INDENT(2));
+		putchar('\n');
+	} else {
+		hr_shards_print(stdout, shards);
+	}
+	json_decref(answer);
+	return 0;
+}
+
 static int do_verb(const struct options *o, int n, char **words)
 {
 	const char *verb = words[0];
@@ -170,6 +201,8 @@ static int do_verb(const struct options *o, int n, char **words)
 			return bad_usage("check takes one file");
 		return hr_check(stdout, words[1], o->json);
 	}
+	if (n == 2 && strcmp(verb, "shards") == 0 && strcmp(words[1], "list") == 0)
+		return shards_list(o);
 	if (command_find(n, words) >= 0) {
 		int command = command_find(n, words);
 

@@ -33,23 +33,44 @@ static void add_reason(void *list, const char *sentence)
 	json_array_append_new(list, json_string(sentence));
 }
 
+/* "" where nobody is. */
+static void id_print(char out[33], const struct hr_id128 *id)
+{
+	static const struct hr_id128 none;
+
+	out[0] = '\0';
+	for (int i = 0; i < 16 && !hr_id128_equals(id, &none); i++)
+		snprintf(out + 2 * i, 3, "%02x", id->b[i]);
+}
+
 static json_t *shards(const struct hr_dataplane *d)
 {
 	json_t *list = json_array();
 
 	for (uint16_t s = 0; d->owner != NULL && s < d->set.n_shards; s++) {
 		const struct hr_shard_view *view = hr_owner_shard(d->owner, s);
-		char reason[320];
+		const unsigned int state = atomic_load(&view->state);
+		const bool is_ours = atomic_load(&view->is_ours);
+		char reason[320], addresses[HR_ADDRESSES_MAX + 1], owner[33];
+		struct hr_owner_seen seen;
 
 		hr_owner_reason(d->owner, s, reason, sizeof(reason));
+		hr_owner_addresses(d->owner, s, addresses);
+		hr_owner_see(d->owner, s, &seen);
+		id_print(owner, &seen.owner);
 		json_array_append_new(
 			list,
-			json_pack("{s:i,s:s,s:I,s:I,s:s}", "shard", (int)s, "state",
-				  shard_names[atomic_load(&view->state)], "link",
-				  (json_int_t)atomic_load(&view->accepted_n),
-				  "incarnation",
-				  (json_int_t)atomic_load(&view->incarnation), "reason",
-				  reason));
+			json_pack(
+				"{s:i,s:s,s:I,s:I,s:s,s:b,s:s,s:s,s:I}", "shard",
+				(int)s, "state", shard_names[state], "link",
+				(json_int_t)(state == HR_SHARD_FENCED
+						     ? seen.n
+						     : atomic_load(&view->accepted_n)),
+				"incarnation",
+				(json_int_t)atomic_load(&view->incarnation), "reason",
+				reason, "ours", (int)is_ours, "owner", owner,
+				"addresses", addresses, "offset",
+				(json_int_t)seen.offset));
 	}
 	return list;
 }

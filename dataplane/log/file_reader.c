@@ -9,6 +9,7 @@
 
 #include "common/mutant.h"
 #include "dataplane/log/file_shard.h"
+#include "dataplane/log/log.h"
 
 void hr_file_reader_init(struct hr_file_reader *r, const struct hr_file_place *place)
 {
@@ -324,7 +325,7 @@ static int is_boundary(struct hr_file_reader *r, int fd,
 
 int hr_file_reader_seek(struct hr_file_reader *r, int64_t offset, struct hr_err *err)
 {
-	int64_t position = offset;
+	int64_t position;
 	uint32_t index;
 	uint8_t *frame;
 	int fd, rc;
@@ -332,6 +333,9 @@ int hr_file_reader_seek(struct hr_file_reader *r, int64_t offset, struct hr_err 
 	rc = hr_file_reader_look(r, err);
 	if (rc < 0)
 		return rc;
+	if (offset == HR_LOG_BEGINNING)
+		offset = r->list.start;
+	position = offset;
 	if (offset < r->list.start || offset > r->end)
 		return gone(r, offset, err);
 	if (r->list.n == 0) {

@@ -71,6 +71,9 @@ struct hr_log_report {
 	bool was_taken; /* false: err of report() says why; the outcome is unknown */
 };
 
+/* The first record that is there, whatever was trimmed. (librdkafka's number for it.) */
+#define HR_LOG_BEGINNING (-2)
+
 struct hr_log_conf {
 	const struct hr_config *config; /* read only while opening */
 	const struct hr_data_set *set;  /* copied */
@@ -92,13 +95,15 @@ struct hr_log_ops {
 	void (*poll)(struct hr_log *log);
 
 	/* Start reading a shard's partition at offset from (0: its first record ever; a
-	 * log that lost its beginning is HR_LOG_GONE). 0, -EIO or -ENOMEM with err. */
+	 * log that lost its beginning is HR_LOG_GONE; HR_LOG_BEGINNING: the first that
+	 * is left). 0, -EIO or -ENOMEM with err. */
 	int (*part_open)(struct hr_log_part **out, struct hr_log *log, uint16_t shard,
 			 int64_t from, struct hr_err *err);
 	/* Closes its writer too; what that had not written is lost without a report. */
 	void (*part_close)(struct hr_log_part *part);
 
-	/* Go on reading at this offset. What was on its way is forgotten. */
+	/* Go on reading at this offset, or at the first record that is there
+	 * (HR_LOG_BEGINNING). What was on its way is forgotten. */
 	void (*seek)(struct hr_log_part *part, int64_t offset);
 	enum hr_log_read (*read)(struct hr_log_part *part, struct hr_log_message *out,
 				 struct hr_err *err);

@@ -109,6 +109,8 @@ void hr_owned_leave(struct hr_owned *s, enum hr_phase phase)
 	if (s->was_owner)
 		hr_owned_told(s, HR_TOLD_LOST);
 	s->was_owner = false;
+	if (phase == HR_PHASE_FENCED)
+		hr_owned_follow_begin(s);
 }
 
 void hr_owned_stop(struct hr_owned *s, const char *fmt, ...)
@@ -241,6 +243,8 @@ void hr_owned_step(struct hr_owned *s, const struct hr_now *now)
 		hr_owned_verify(s, now);
 	switch (s->phase) {
 	case HR_PHASE_FENCED:
+		hr_owned_step_followed(s, now);
+		return;
 	case HR_PHASE_STOPPED:
 		return;
 	case HR_PHASE_CUT:
@@ -311,8 +315,15 @@ int hr_owned_init(struct hr_owned *s, const struct hr_owned_conf *conf, uint16_t
 	s->waiting = calloc(s->max_waiting, sizeof(struct hr_epoch *));
 	if (s->waiting == NULL)
 		return hr_fail(err, -ENOMEM, "no memory for shard %u", shard);
+	if (conf->others != NULL && conf->others[shard]) {
+		s->phase = HR_PHASE_FENCED;
+		hr_owned_follow_begin(s);
+	} else {
+		s->phase = HR_PHASE_WAITING;
+	}
 	hr_owned_show(s);
-	hr_owned_say(s, "reading the chain");
+	hr_owned_say(s, s->phase == HR_PHASE_FENCED ? "another appliance's"
+						    : "reading the chain");
 	/* Without a start from offset 0: a log that lost its beginning is told by an
 	 * error. */
 	return conf->ops->part_open(&s->part, conf->log, shard, s->next_offset, err);

@@ -25,13 +25,14 @@
  *      ▲                    │                         │                   │
  *      └── somebody else's came first ◀───────────────┴───────────────────┘
  *      │ and shows a link: FENCED          anything that no retry mends: STOPPED
+ *      └── claim() ────────── │ (or from the start: it is another appliance's)
  *
  * WAITING holds until the chain was read to its end once, a new writer is there, and
  * the back-off is over.
  *
  * owned.c begins and ends it and passes time; owned_fence.c becomes owner and steps
  * down; owned_append.c sends; owned_read.c judges what comes back; owned_verify.c asks
- * again; owned_cut.c mends. One thread.
+ * again; owned_cut.c mends; owned_follow.c looks on while it is another's. One thread.
  */
 
 #include <stdbool.h>
@@ -55,7 +56,7 @@ enum hr_phase {
 	HR_PHASE_FENCING,
 	HR_PHASE_FIRST,
 	HR_PHASE_READY,
-	HR_PHASE_FENCED,
+	HR_PHASE_FENCED, /* another appliance's: followed */
 	HR_PHASE_STOPPED,
 };
 
@@ -102,6 +103,11 @@ struct hr_owned_hooks {
 	/* Somebody appends under an id of ours: hr_owned_stop() every shard of this
 	 * process, this one too. */
 	void (*cloned)(void *ctx, const char *text);
+	/* From now on this shard is this appliance's, or another's: a restart has to
+	 * know it. Returns 0, or a negated errno with err when it could not be written
+	 * down. NULL: nobody keeps it. */
+	int (*keep)(void *ctx, const struct hr_owned *s, bool is_ours,
+		    struct hr_err *err);
 };
 
 /* Cells of the statistics; all must be set. */
@@ -120,7 +126,20 @@ struct hr_owned_conf {
 	struct hr_record_clock *clock;
 	const char *addresses; /* of our listeners, for NOT_OWNER; "": none */
 	uint32_t max_waiting;  /* closed epochs of a shard at once */
+	const bool *others;    /* by shard: another appliance's at first; NULL: none */
 	struct hr_owned_hooks hooks;
+};
+
+/* What is seen of a shard that is another appliance's. */
+struct hr_followed {
+	struct hr_id128 owner;
+	uint64_t incarnation;
+	uint64_t n;         /* of its newest link, as the record says it */
+	int64_t stamped_ms; /* the newest record's; 0: none */
+	int64_t next_offset;
+	uint64_t again_us; /* trouble: begun again then; 0: there is none */
+	uint64_t show_us;
+	bool has_gap; /* records were missed */
 };
 
 struct hr_owned {
@@ -176,6 +195,7 @@ struct hr_owned {
 	struct hr_id128 ids[HR_OWNER_IDS_KEPT];
 	uint32_t n_ids;
 	struct hr_id128 own_hashes[HR_OWN_HASHES_KEPT]; /* by n */
+	struct hr_followed followed;                    /* FENCED */
 	struct hr_fence_times fence_times;
 	uint32_t fence_no; /* FENCEs of ours that were accepted */
 

@@ -134,7 +134,7 @@ static void on_foreign_fence(struct hr_owned *s, const struct hr_now *now)
 	}
 }
 
-static void keep_addresses(struct hr_owned *s, const struct hr_fence *f)
+void hr_owned_keep_addresses(struct hr_owned *s, const struct hr_fence *f)
 {
 	uint32_t n =
 		f->addresses.n < HR_ADDRESSES_MAX ? f->addresses.n : HR_ADDRESSES_MAX;
@@ -150,7 +150,7 @@ void hr_owned_on_fence(struct hr_owned *s, const struct hr_fence *f,
 	hr_stat_set(s->cells.incarnation, f->incarnation);
 	atomic_store_explicit(&s->view.incarnation, f->incarnation,
 			      memory_order_relaxed);
-	keep_addresses(s, f);
+	hr_owned_keep_addresses(s, f);
 	atomic_store_explicit(&s->view.is_ours, hr_owned_is_own_id(s, &f->owner),
 			      memory_order_release);
 	if (s->phase == HR_PHASE_FENCING && hr_id128_equals(&f->owner, &s->id))
@@ -172,6 +172,26 @@ void hr_owned_on_stale_fence(struct hr_owned *s, const struct hr_fence *f,
 				 (unsigned long long)s->chain.incarnation);
 }
 
+static int keep(const struct hr_owned *s, bool is_ours, struct hr_err *err)
+{
+	const struct hr_owned_hooks *hooks = &s->conf->hooks;
+
+	return hooks->keep == NULL ? 0 : hooks->keep(hooks->ctx, s, is_ours, err);
+}
+
+/* Named by whoever fenced last: this appliance does not fence it back when it starts
+ * again. */
+static void strike(struct hr_owned *s)
+{
+	struct hr_err err;
+
+	if (keep(s, false, &err) < 0)
+		hr_owned_log(s, HR_LOG_ERROR,
+			     "that it is another appliance's could not be written "
+			     "down, so a restart would take it back: %s",
+			     err.text);
+}
+
 void hr_owned_on_foreign_link(struct hr_owned *s)
 {
 	char text[HR_REASON_BYTES];
@@ -184,18 +204,28 @@ void hr_owned_on_foreign_link(struct hr_owned *s)
 	hr_owned_say(s, text);
 	hr_owned_log(s, HR_LOG_WARN, "%s", text);
 	hr_owned_leave(s, HR_PHASE_FENCED);
+	strike(s);
 }
 
 int hr_owned_claim(struct hr_owned *s, struct hr_err *err)
 {
+	int r;
+
 	if (s->phase == HR_PHASE_STOPPED)
 		return hr_fail(err, -EPERM, "shard %u is stopped: %.300s", s->shard,
 			       s->reason);
 	if (s->phase != HR_PHASE_FENCED)
 		return hr_fail(err, -EALREADY, "shard %u is this appliance's",
 			       s->shard);
+	r = keep(s, true, err);
+	if (r < 0)
+		return r;
+	/* From where it was left, up to what is there now. */
 	s->phase = HR_PHASE_WAITING;
 	s->not_before_us = 0;
+	s->caught_up = false;
+	s->end_at_start = -1;
+	s->conf->ops->seek(s->part, s->next_offset);
 	hr_owned_say(s, "taking the shard over");
 	hr_owned_show(s);
 	s->conf->ops->renew(s->part);

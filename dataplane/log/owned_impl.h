@@ -75,6 +75,16 @@ void hr_owned_on_foreign_link(struct hr_owned *s);
 /* Somebody appends under our own id. */
 void hr_owned_on_clone(struct hr_owned *s, uint64_t n);
 
+/* A FENCE was accepted: where its owner listens. */
+void hr_owned_keep_addresses(struct hr_owned *s, const struct hr_fence *f);
+
+/* ---- owned_follow.c ------------------------------------------------------------ */
+
+/* FENCED: from here on its records are only looked at. */
+void hr_owned_follow_begin(struct hr_owned *s);
+unsigned int hr_owned_follow(struct hr_owned *s, const struct hr_now *now);
+void hr_owned_step_followed(struct hr_owned *s, const struct hr_now *now);
+
 /* ---- owned_read.c --------------------------------------------------------------- */
 
 /* Tell the worker something that is no link. */

@@ -82,11 +82,23 @@ static void said(void *ctx, const struct hr_owned *s)
 {
 	struct hr_owner *o = ctx;
 	struct hr_owner_words *words = &o->words[s->shard];
+	const bool is_followed = s->phase == HR_PHASE_FENCED;
 
 	pthread_mutex_lock(&words->lock);
 	memcpy(words->reason, s->reason, sizeof(words->reason));
 	memcpy(words->addresses, s->addresses, sizeof(words->addresses));
+	words->seen.owner = is_followed ? s->followed.owner : s->chain.owner;
+	words->seen.incarnation = s->followed.incarnation;
+	words->seen.n = s->followed.n;
+	words->seen.offset = is_followed ? s->followed.next_offset : s->next_offset;
 	pthread_mutex_unlock(&words->lock);
+}
+
+static int keep(void *ctx, const struct hr_owned *s, bool is_ours, struct hr_err *err)
+{
+	struct hr_owner *o = ctx;
+
+	return hr_holdings_keep(&o->holdings, s->shard, is_ours, err);
 }
 
 static void put_epoch(void *ctx, struct hr_epoch *epoch)
@@ -613,7 +625,11 @@ static void common_init(struct hr_owner *o)
 		.first_kept = first_kept,
 		.forget = forget,
 		.cloned = cloned,
+		.keep = keep,
 	};
+	for (uint32_t i = 0; i < o->set.n_shards; i++)
+		o->others[i] = !hr_holdings_has(&o->holdings, (uint16_t)i);
+	o->common.others = o->others;
 }
 
 static int shards_init(struct hr_owner *o, struct hr_err *err)
@@ -660,6 +676,8 @@ int hr_owner_start(struct hr_owner **out, const struct hr_owner_conf *conf,
 	r = o->wake_fd >= 0 ? open_log(o, err)
 			    : hr_fail(err, -ENOMEM, "no memory for the log's owner");
 	if (r == 0)
+		r = hr_holdings_read(&o->holdings, conf->config, conf->set, err);
+	if (r == 0)
 		r = shards_init(o, err);
 	if (r < 0)
 		goto fail;
@@ -696,6 +714,15 @@ void hr_owner_addresses(const struct hr_owner *o, uint16_t shard,
 
 	pthread_mutex_lock(&words->lock);
 	memcpy(out, words->addresses, sizeof(words->addresses));
+	pthread_mutex_unlock(&words->lock);
+}
+
+void hr_owner_see(const struct hr_owner *o, uint16_t shard, struct hr_owner_seen *out)
+{
+	struct hr_owner_words *words = &o->words[shard];
+
+	pthread_mutex_lock(&words->lock);
+	*out = words->seen;
 	pthread_mutex_unlock(&words->lock);
 }
 

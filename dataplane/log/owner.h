@@ -21,7 +21,8 @@
  *
  * At start each shard's partition is read from its first link, or from behind a snapshot; every accepted link
  * goes through worker and feed like a live one, so replay is not a second path.
- * Then FENCE, CONFIG on an empty chain (else an empty EPOCH), then it is ready.
+ * Then FENCE, CONFIG on an empty chain (else an empty EPOCH), then it is ready. Shards
+ * that are another appliance's (holdings.h) are only followed.
  */
 
 #include <stdatomic.h>
@@ -122,11 +123,24 @@ void hr_owner_reason(const struct hr_owner *owner, uint16_t shard, char *out,
 void hr_owner_addresses(const struct hr_owner *owner, uint16_t shard,
 			char out[HR_ADDRESSES_MAX + 1]);
 
+/* A shard that is another appliance's (HR_SHARD_FENCED), as its log shows it. */
+struct hr_owner_seen {
+	struct hr_id128 owner; /* zero: nobody ever was */
+	uint64_t incarnation;
+	uint64_t n;     /* of the newest link */
+	int64_t offset; /* read so far */
+};
+
+/* Any thread, not often. Of a shard of ours: owner and offset alone. */
+void hr_owner_see(const struct hr_owner *owner, uint16_t shard,
+		  struct hr_owner_seen *out);
+
 /*
  * An operator's word, by the control socket; any thread. Returns 0 when it is being
  * done (what comes of it is in state and reason), or a negated errno with err:
  *
- * take         own this shard, whoever has it now; -EALREADY: it is ours
+ * take         own this shard, whoever has it now, and after a restart, too (it is
+ *              written down in appliance.state_dir); -EALREADY: it is ours
  * accept_loss  go on behind what the log lost; -EINVAL: it lost nothing
  */
 int hr_owner_take(struct hr_owner *owner, uint16_t shard, struct hr_err *err);

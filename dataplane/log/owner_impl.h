@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 
+#include "dataplane/log/holdings.h"
 #include "dataplane/log/owned.h"
 #include "dataplane/stats/names.h"
 
@@ -17,6 +18,7 @@ struct hr_owner_words {
 	pthread_mutex_t lock;
 	char reason[HR_REASON_BYTES];
 	char addresses[HR_ADDRESSES_MAX + 1];
+	struct hr_owner_seen seen; /* of a followed one */
 };
 
 /* A command of another thread, which waits until the committer has done it. */
@@ -43,6 +45,8 @@ struct hr_owner {
 	struct hr_owner_conf conf;
 	struct hr_data_set set;
 	struct hr_owned_conf common;
+	struct hr_holdings holdings; /* the thread's own, once it runs */
+	bool others[HR_SHARDS_MAX];
 	struct hr_owned *shards;
 	struct hr_owner_words *words; /* by shard */
 	struct hr_owner_ask ask;

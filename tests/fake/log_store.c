@@ -18,6 +18,7 @@ struct stored {
 struct partition {
 	struct stored *records;
 	int64_t n, max;
+	int64_t first; /* what lies before it was trimmed */
 };
 
 /* An append on its way to the log; its bytes are a copy. */
@@ -140,6 +141,11 @@ void fake_store_cut(struct fake_store *store, uint16_t shard, int64_t offset)
 
 	while (p->n > offset)
 		free(p->records[--p->n].bytes);
+}
+
+void fake_store_trim(struct fake_store *store, uint16_t shard, int64_t before)
+{
+	store->partitions[shard].first = before;
 }
 
 int64_t fake_store_end(const struct fake_store *store, uint16_t shard)
@@ -329,9 +335,14 @@ static void part_close(struct hr_log_part *part)
 	free(part);
 }
 
+static int64_t first_of(const struct hr_log_part *part)
+{
+	return part->log->store->partitions[part->shard].first;
+}
+
 static void part_seek(struct hr_log_part *part, int64_t offset)
 {
-	part->at = offset;
+	part->at = offset == HR_LOG_BEGINNING ? first_of(part) : offset;
 	part->is_told_end = part->is_gone = part->fails = false;
 }
 
@@ -366,7 +377,7 @@ static enum hr_log_read part_read(struct hr_log_part *part, struct hr_log_messag
 		part->is_gone = true; /* until seek() */
 		return HR_LOG_TROUBLE;
 	}
-	if (part->at > p->n) {
+	if (part->at < p->first || part->at > p->n) {
 		part->is_gone = true;
 		hr_fail(err, -ENODATA, "offset %lld is gone", (long long)part->at);
 		return HR_LOG_GONE;
@@ -385,8 +396,7 @@ static enum hr_log_read part_read(struct hr_log_part *part, struct hr_log_messag
 
 static int64_t part_first(const struct hr_log_part *part)
 {
-	(void)part;
-	return 0;
+	return first_of(part);
 }
 
 static int64_t part_end(const struct hr_log_part *part)
@@ -515,7 +525,7 @@ static enum hr_log_read part_verified(struct hr_log_part *part,
 	if (asked < 0 || store->holds_verify)
 		return HR_LOG_NOTHING;
 	part->asked = -1;
-	if (asked >= p->n) {
+	if (asked < p->first || asked >= p->n) {
 		hr_fail(err, -ENODATA, "offset %lld is gone", (long long)asked);
 		return HR_LOG_GONE;
 	}

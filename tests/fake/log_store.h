@@ -47,6 +47,8 @@ int64_t fake_store_put(struct fake_store *store, uint16_t shard, const void *byt
 		       uint32_t n_bytes);
 /* What stands at offset and behind it is gone. What is written later takes its place. */
 void fake_store_cut(struct fake_store *store, uint16_t shard, int64_t offset);
+/* What stands before it is gone. */
+void fake_store_trim(struct fake_store *store, uint16_t shard, int64_t before);
 int64_t fake_store_end(const struct fake_store *store, uint16_t shard);
 /* The record at this offset; NULL: none. Valid until the next append. */
 const uint8_t *fake_store_at(const struct fake_store *store, uint16_t shard,

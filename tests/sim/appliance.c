@@ -667,7 +667,7 @@ void sim_appliance_start(struct sim_appliance *a)
 		.max_waiting = EPOCHS_A_SHARD,
 		.hooks = { a, hook_random, hook_tell, hook_said, hook_put_epoch,
 			   hook_has_room, hook_hand_out, hook_kept, hook_first_kept,
-			   hook_forget, hook_cloned },
+			   hook_forget, hook_cloned, NULL },
 	};
 	chain_config(a);
 	for (uint16_t i = 0; i < n; i++)
@@ -761,8 +761,8 @@ bool sim_appliance_is_quiet(const struct sim_appliance *a)
 
 void sim_appliance_describe(const struct sim_appliance *a)
 {
-	static const char *const phases[] = { "waiting", "fencing", "first",
-					      "ready",   "fenced",  "stopped" };
+	static const char *const phases[] = { "cut",   "waiting", "fencing", "first",
+					      "ready", "fenced",  "stopped" };
 
 	for (uint16_t i = 0; a->is_up && i < a->stores.set->n_shards; i++) {
 		const struct shard *s = &a->shards[i];

@@ -263,7 +263,7 @@ static bool answers(const struct hr_log_part *part)
 
 static void part_seek(struct hr_log_part *part, int64_t offset)
 {
-	part->cursor = offset;
+	part->cursor = offset == HR_LOG_BEGINNING ? partition_of(part)->first : offset;
 	part->waits_for_seek = part->told_end = false;
 	tell(part->log);
 }

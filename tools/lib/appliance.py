@@ -255,7 +255,8 @@ class Stage:
         else:
             log = {"kafka": {"brokers": f"{LOOPBACK}:{self.kafka_port}"}}
         return {
-            "appliance": {"name": "headrace", "run_dir": self.run_dir},
+            "appliance": {"name": "headrace", "run_dir": self.run_dir,
+                          "state_dir": os.path.join(self.folder, "state")},
             "data_set": {"shards": 5},
             "listen": {"udp_ports": [7400], "tcp_ports": [], "handshake": "off",
                        "insecure": False, "keys_file": self.keys_path},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,7 +119,22 @@ static void cloned(void *ctx, const char *text)
 	hr_owned_stop(b->owned, "%s", text);
 }
 
+static int keep(void *ctx, const struct hr_owned *s, bool is_ours, struct hr_err *err)
+{
+	struct box *b = ctx;
+
+	(void)s;
+	if (b->fails_to_keep)
+		return hr_fail(err, -ENOSPC, "the disk is full");
+	b->is_kept = is_ours;
+	b->n_kept++;
+	return 0;
+}
+
 /* ---- boxes ------------------------------------------------------------------------ */
+
+static struct box *start_as(struct world *w, uint64_t seed,
+			    const struct hr_log_start *start, bool is_anothers);
 
 struct box *box_start(struct world *w, uint64_t seed)
 {
@@ -127,6 +143,17 @@ struct box *box_start(struct world *w, uint64_t seed)
 
 struct box *box_start_at(struct world *w, uint64_t seed,
 			 const struct hr_log_start *start)
+{
+	return start_as(w, seed, start, false);
+}
+
+struct box *box_look_on(struct world *w, uint64_t seed)
+{
+	return start_as(w, seed, NULL, true);
+}
+
+static struct box *start_as(struct world *w, uint64_t seed,
+			    const struct hr_log_start *start, bool is_anothers)
 {
 	const struct hr_log_conf log_conf = { NULL, &w->set, "box" };
 	struct box *b = calloc(1, sizeof(*b));
@@ -137,6 +164,9 @@ struct box *box_start_at(struct world *w, uint64_t seed,
 	b->random = seed * 0x9e3779b97f4a7c15u + 1;
 	fake_store_use(w->store);
 	fake_log_ops.open(&b->log, &log_conf, &err);
+	snprintf(b->addresses, sizeof(b->addresses), "192.0.2.%llu:7400",
+		 (unsigned long long)seed);
+	b->others[0] = is_anothers;
 	b->conf = (struct hr_owned_conf){
 		.ops = &fake_log_ops,
 		.log = b->log,
@@ -144,7 +174,8 @@ struct box *box_start_at(struct world *w, uint64_t seed,
 		.file = { .fold_version = HR_FOLD_VERSION },
 		.clock = &b->clock,
 		.max_waiting = BOX_EPOCHS,
-		.addresses = "192.0.2.1:7400",
+		.addresses = b->addresses,
+		.others = b->others,
 		.hooks = { .ctx = b,
 			   .random = draw,
 			   .tell = tell,
@@ -155,7 +186,8 @@ struct box *box_start_at(struct world *w, uint64_t seed,
 			   .kept = kept,
 			   .first_kept = first_kept,
 			   .forget = forget,
-			   .cloned = cloned },
+			   .cloned = cloned,
+			   .keep = keep },
 	};
 	b->conf.file.setting[HR_CHAIN_MAX_EVENTS] = 1024;
 	b->conf.file.setting[HR_CHAIN_MAX_STREAMS] = 64;

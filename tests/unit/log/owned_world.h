@@ -35,6 +35,10 @@ struct box {
 	bool is_out[BOX_EPOCHS];
 	char line[512]; /* the newest that was told */
 	bool was_cloned;
+	char addresses[32];
+	bool others[1];              /* given to the shard */
+	bool is_kept, fails_to_keep; /* the newest word that was written down */
+	uint32_t n_kept;
 	hr_cell cells[HR_HIST_CELLS], dropped_fenced;
 };
 
@@ -53,6 +57,8 @@ struct box *box_start(struct world *w, uint64_t seed);
 /* One that begins with what a snapshot told; start must live as long. */
 struct box *box_start_at(struct world *w, uint64_t seed,
 			 const struct hr_log_start *start);
+/* One whose shard is another appliance's. */
+struct box *box_look_on(struct world *w, uint64_t seed);
 /* Killed: nothing is closed but memory. */
 void box_kill(struct box *b);
 

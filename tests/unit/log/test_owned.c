@@ -626,6 +626,20 @@ static void what_a_fence_says_of_its_owners_addresses_is_known_to_all(void)
 	world_fini(&w);
 }
 
+static void put_fence(struct world *w, uint64_t incarnation, const char *addresses)
+{
+	const struct hr_fence f = {
+		.owner = { { 0x66 } },
+		.incarnation = incarnation,
+		.addresses = { (const uint8_t *)addresses,
+			       (uint32_t)strlen(addresses) },
+	};
+	uint8_t record[HR_FENCE_MAX];
+	size_t n = hr_record_encode_fence(record, &w->set, 0, &f);
+
+	fake_store_put(w->store, 0, record, (uint32_t)n);
+}
+
 static void a_shard_that_was_lost_is_taken_back_by_the_operators_word(void)
 {
 	struct world w;
@@ -645,6 +659,95 @@ static void a_shard_that_was_lost_is_taken_back_by_the_operators_word(void)
 	world_run(&w, 50);
 	CU_ASSERT_EQUAL(world_finds(&w, 40, NULL), 1);
 	CU_ASSERT_EQUAL(world_finds(&w, 41, NULL), 1);
+	world_fini(&w);
+}
+
+static void a_shard_of_another_is_followed_and_not_fenced(void)
+{
+	struct world w;
+	struct box *c, *a, *b;
+	struct hr_err err;
+	int64_t end;
+
+	world_init(&w);
+	c = box_look_on(&w, 3);
+	world_run(&w, 1000);
+	CU_ASSERT_EQUAL(fake_store_end(w.store, 0), 0);
+	CU_ASSERT_STRING_EQUAL(c->owned->addresses, "");
+	a = box_start(&w, 1);
+	CU_ASSERT_TRUE_FATAL(world_until(&w, a, HR_SHARD_READY, 100));
+	box_close(a, 7, true);
+	world_run(&w, 50);
+	CU_ASSERT_EQUAL(atomic_load(&c->owned->view.state), HR_SHARD_FENCED);
+	CU_ASSERT_STRING_EQUAL(c->owned->addresses, "192.0.2.1:7400");
+	CU_ASSERT_EQUAL(atomic_load(&c->owned->view.incarnation), 1);
+	CU_ASSERT_EQUAL(c->owned->followed.n, 2);
+	CU_ASSERT_EQUAL(c->n_links, 0); /* nothing is folded */
+	/* It is told the time, too: by the wall clock. */
+	CU_ASSERT_NOT_EQUAL(atomic_load(&c->owned->view.clock_offset_us), INT64_MIN);
+	b = box_start(&w, 2);
+	CU_ASSERT_TRUE_FATAL(world_until(&w, b, HR_SHARD_READY, 3000));
+	world_run(&w, 50);
+	CU_ASSERT_STRING_EQUAL(c->owned->addresses, "192.0.2.2:7400");
+	CU_ASSERT_STRING_EQUAL(a->owned->addresses, "192.0.2.2:7400");
+	/* Somebody's fence that is not accepted changes nothing. */
+	end = fake_store_end(w.store, 0);
+	CU_ASSERT_TRUE(end > 0);
+	put_fence(&w, 2, "192.0.2.66:7400");
+	put_fence(&w, 4, "192.0.2.66:7400");
+	world_run(&w, 50);
+	CU_ASSERT_STRING_EQUAL(c->owned->addresses, "192.0.2.2:7400");
+	CU_ASSERT_EQUAL(atomic_load(&c->owned->view.incarnation), 2);
+	CU_ASSERT_EQUAL(fake_store_end(w.store, 0), end + 2);
+	/* Taken: everything from the beginning on. */
+	CU_ASSERT_EQUAL_FATAL(hr_owned_claim(c->owned, &err), 0);
+	CU_ASSERT_TRUE(world_until(&w, c, HR_SHARD_READY, 1000));
+	CU_ASSERT_TRUE(c->n_links >= 4);
+	CU_ASSERT_EQUAL(c->links[1]->n_events, 1);
+	world_fini(&w);
+}
+
+/* The log was trimmed while this process stood still. */
+static void a_follower_whose_place_is_trimmed_goes_on_with_what_is_left(void)
+{
+	struct world w;
+	struct box *a = owner_of(&w, 4), *c = box_look_on(&w, 3), *b;
+
+	c->is_paused = true;
+	b = box_start(&w, 2);
+	CU_ASSERT_TRUE_FATAL(world_until(&w, b, HR_SHARD_READY, 3000));
+	CU_ASSERT_TRUE_FATAL(world_until(&w, a, HR_SHARD_FENCED, 3000));
+	fake_store_trim(w.store, 0, 4);
+	c->is_paused = false;
+	world_run(&w, 100);
+	CU_ASSERT_STRING_EQUAL(c->owned->addresses, "192.0.2.2:7400");
+	CU_ASSERT_EQUAL(atomic_load(&c->owned->view.incarnation), 2);
+	world_fini(&w);
+}
+
+static void what_is_lost_and_taken_is_written_down(void)
+{
+	struct world w;
+	struct box *a = owner_of(&w, 2), *b;
+	struct hr_err err;
+
+	CU_ASSERT_EQUAL(a->n_kept, 0);
+	b = box_start(&w, 5);
+	CU_ASSERT_TRUE_FATAL(world_until(&w, a, HR_SHARD_FENCED, 3000));
+	CU_ASSERT_EQUAL(a->n_kept, 1);
+	CU_ASSERT_FALSE(a->is_kept);
+	CU_ASSERT_EQUAL(b->n_kept, 0);
+	/* What cannot be written down is not taken: a restart would lose it. */
+	a->fails_to_keep = true;
+	CU_ASSERT_EQUAL(hr_owned_claim(a->owned, &err), -ENOSPC);
+	world_run(&w, 3000);
+	CU_ASSERT_EQUAL(atomic_load(&a->owned->view.state), HR_SHARD_FENCED);
+	a->fails_to_keep = false;
+	CU_ASSERT_EQUAL(hr_owned_claim(a->owned, &err), 0);
+	CU_ASSERT_TRUE(a->is_kept);
+	CU_ASSERT_TRUE_FATAL(world_until(&w, b, HR_SHARD_FENCED, 3000));
+	CU_ASSERT_EQUAL(b->n_kept, 1);
+	CU_ASSERT_FALSE(b->is_kept);
 	world_fini(&w);
 }
 
@@ -767,6 +870,12 @@ int main(void)
 		  what_a_fence_says_of_its_owners_addresses_is_known_to_all },
 		{ "a shard that was lost is taken back by the operator's word",
 		  a_shard_that_was_lost_is_taken_back_by_the_operators_word },
+		{ "a shard of another is followed, and not fenced",
+		  a_shard_of_another_is_followed_and_not_fenced },
+		{ "a follower whose place is trimmed goes on with what is left",
+		  a_follower_whose_place_is_trimmed_goes_on_with_what_is_left },
+		{ "what is lost, and what is taken, is written down",
+		  what_is_lost_and_taken_is_written_down },
 		{ "a chain that is not as the file says complains until it is "
 		  "committed",
 		  a_chain_that_is_not_as_the_file_says_complains_until_it_is_committed },
