@@ -166,7 +166,6 @@ static const char *compare(const json_t *record, struct hr_str bytes,
 	const struct headrace_event *ev = &planned->event;
 	char sql[40];
 
-	spell_time(sql, "%Y-%m-%d %H:%M:%S", planned->time_ms);
 	if (json_object_size(record) != 6)
 		return "it has other members than the contract's six";
 	if (!text_is(json_object_get(record, "event_id"), ev->id))
@@ -175,6 +174,9 @@ static const char *compare(const json_t *record, struct hr_str bytes,
 		return "user_id";
 	if (!text_is(json_object_get(record, "event_type"), ev->type))
 		return "event_type";
+	if (planned->time_ms == HR_KNOWN_NO_TIME)
+		return check_metadata(json_object_get(record, "metadata"), bytes, ev);
+	spell_time(sql, "%Y-%m-%d %H:%M:%S", planned->time_ms);
 	if (!timestamp_is(json_object_get(record, "timestamp"), planned))
 		return "timestamp";
 	if (!text_is(json_object_get(record, "event_time"), headrace_str(sql)))

@@ -120,6 +120,16 @@ bool hr_known_add(struct hr_known *known, uint32_t ordinal, uint32_t user,
 	return true;
 }
 
+void hr_known_add_all(struct hr_known *known)
+{
+	struct hr_planned planned;
+
+	for (uint32_t i = 0; i < known->n_events; i++) {
+		hr_known_make(known, i, &planned);
+		hr_known_add(known, i, planned.user, 0, HR_KNOWN_NO_TIME);
+	}
+}
+
 const char *hr_known_name(const struct hr_known *known, uint32_t ordinal, char *out,
 			  size_t max)
 {

@@ -21,12 +21,13 @@
 
 #define HR_KNOWN_PLANS_MAX 64
 #define HR_KNOWN_NONE UINT32_MAX
+#define HR_KNOWN_NO_TIME INT64_MIN
 
 struct hr_known_event {
 	uint32_t next;       /* of the same user; HR_KNOWN_NONE: the last */
 	uint32_t rank;       /* 1, 2, ... of its user; 0: not in the log */
 	uint64_t link;       /* number in its shard's chain */
-	int64_t received_ms; /* by the appliance's clock */
+	int64_t received_ms; /* by the appliance's clock; HR_KNOWN_NO_TIME */
 };
 
 struct hr_known_user {
@@ -62,6 +63,10 @@ void hr_known_make(const struct hr_known *known, uint32_t ordinal,
 /* It was accepted behind everything added before. Returns false where it was already. */
 bool hr_known_add(struct hr_known *known, uint32_t ordinal, uint32_t user,
 		  uint64_t link, int64_t received_ms);
+
+/* The plans' word instead of a log's: every event was accepted, in the order of its
+ * plan, nobody knows when. */
+void hr_known_add_all(struct hr_known *known);
 
 /* "g1-17 (user_3, product_view)" into out; returns out. */
 const char *hr_known_name(const struct hr_known *known, uint32_t ordinal, char *out,

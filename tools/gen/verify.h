@@ -39,7 +39,7 @@ struct hr_verify {
 	bool demands_zero_refusals; /* --check */
 	bool takes_others;          /* --others */
 	uint32_t similar;           /* --similar; UINT32_MAX: whatever the shop says */
-	bool skips_topics, skips_redis;
+	bool skips_log, skips_topics, skips_redis;
 	uint64_t wait_us, settle_us;
 
 	/* As found. */
