@@ -20,6 +20,7 @@
 #define READ_WAIT_MS 20u
 #define STORE_WAIT_MS 10000u
 #define AGAIN_US 5000000u /* after trouble with the store */
+#define TIDY_US 1000000u  /* a shard without traffic is tidied too: views catch up */
 #define VIEWS_MOST 8u
 
 struct shard {
@@ -30,6 +31,7 @@ struct shard {
 	uint64_t written_us;    /* when it was written, or this began */
 	uint64_t written_bytes; /* mirror.log_bytes at that time */
 	uint64_t not_before_us;
+	uint64_t tidied_us;
 	bool has_failed;              /* the mirror: told once */
 	struct hr_snapshot_said said; /* under the lock */
 };
@@ -183,6 +185,7 @@ static int tidy(struct hr_snapshotter *p, struct shard *s, struct hr_err *err)
 	int64_t point;
 	int r = 0;
 
+	s->tidied_us = hr_mono_us();
 	if (!positions_read(p, s->mirror.shard, positions)) {
 		tell_state(p, s, "the position of a view is not known", 0);
 		return 0;
@@ -231,16 +234,26 @@ static int write_one(struct hr_snapshotter *p, struct shard *s, struct hr_err *e
 	return tidy(p, s, err);
 }
 
+static bool is_untidy(const struct shard *s, uint64_t now_us)
+{
+	return !s->has_failed && now_us >= s->not_before_us &&
+	       now_us - s->tidied_us >= TIDY_US;
+}
+
 static void write_due(struct hr_snapshotter *p)
 {
 	for (uint16_t i = 0; i < p->n_shards && !must_stop(p); i++) {
 		struct shard *s = &p->shards[i];
+		const uint64_t now_us = hr_mono_us();
 		struct hr_err err = { "" };
 		int r;
 
-		if (!is_due(p, s, hr_mono_us()))
+		if (is_due(p, s, now_us))
+			r = write_one(p, s, &err);
+		else if (is_untidy(s, now_us))
+			r = tidy(p, s, &err);
+		else
 			continue;
-		r = write_one(p, s, &err);
 		if (r == -ECANCELED)
 			return;
 		if (r < 0)
