@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "common/crc32c.h"
+#include "common/mutant.h"
 #include "common/siphash.h"
 #include "dataplane/log/record_impl.h"
 
@@ -258,6 +259,8 @@ void hr_link_hash(const struct hr_data_set *set, uint16_t shard,
 	hr_siphash_init(&s, set->hash_key);
 	hr_siphash_update(&s, head, sizeof(head));
 	hr_siphash_update(&s, link->body.p, link->body.n);
+	if (HR_MUTANT(hash_with_owner))
+		hr_siphash_update(&s, link->owner.b, sizeof(link->owner.b));
 	hr_siphash_final(&s, out->b);
 }
 
@@ -534,11 +537,13 @@ static enum hr_verdict fence_offer(struct hr_chain *chain, const struct hr_fence
 static enum hr_verdict link_judge(const struct hr_chain *chain,
 				  const struct hr_link_head *link)
 {
-	if (!chain->has_owner || !hr_id128_equals(&link->owner, &chain->owner))
+	if (!chain->has_owner || (!HR_MUTANT(no_owner_check) &&
+				  !hr_id128_equals(&link->owner, &chain->owner)))
 		return HR_VERDICT_NOT_OWNER;
-	if (link->n != chain->n + 1)
+	if (link->n != chain->n + 1 && !HR_MUTANT(no_n_check))
 		return HR_VERDICT_WRONG_N;
-	if (!hr_id128_equals(&link->prev_hash, &chain->hash))
+	if (!hr_id128_equals(&link->prev_hash, &chain->hash) &&
+	    !HR_MUTANT(no_prev_check))
 		return HR_VERDICT_WRONG_PREV;
 	/* Before the next question: a later writer's first link is not "none". */
 	if (link->body_kind < HR_BODY_CONFIG || link->body_kind > HR_BODY_LOSS)

@@ -18,6 +18,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/mutant.h"
+
 struct hr_record_clock {
 	bool is_set;
 	int64_t offset_us;
@@ -41,7 +43,9 @@ static inline uint64_t hr_record_clock_at(const struct hr_record_clock *clock,
 {
 	int64_t t = (int64_t)mono_us + clock->offset_us;
 
-	return t > 0 && (uint64_t)t > last_link_us ? (uint64_t)t : last_link_us;
+	return (t > 0 && (uint64_t)t > last_link_us) || HR_MUTANT(clock_back)
+		       ? (uint64_t)t
+		       : last_link_us;
 }
 
 #endif

@@ -144,11 +144,71 @@ static void count(struct sim_judge *j, struct judge_shard *s,
 	order->last = order_of(id);
 }
 
+static struct judge_floor *floor_get(struct judge_shard *s, const struct hr_item *item)
+{
+	struct judge_floor *f;
+
+	for (uint32_t i = s->n_floors; i > 0; i--)
+		if (s->floors[i - 1].birth == item->birth &&
+		    s->floors[i - 1].random == item->random)
+			return &s->floors[i - 1];
+	if (s->n_floors == JUDGE_FLOORS_MAX)
+		abort();
+	f = &s->floors[s->n_floors++];
+	*f = (struct judge_floor){ item->birth, item->random, 0 };
+	return f;
+}
+
+/* Each datagram of a stream is accepted once and behind the one before it: nobody takes
+ * one twice, and fold has nothing to make good. */
+static void check_floors(struct sim_judge *j, struct judge_shard *s,
+			 const struct hr_link *link)
+{
+	struct hr_item item;
+	uint32_t cursor = 0;
+
+	if (link->body_kind != HR_BODY_EPOCH)
+		return;
+	while (hr_item_next(link->body, &cursor, &item) > 0) {
+		const bool is_skip = item.kind == HR_ITEM_SKIP;
+		struct judge_floor *f;
+
+		if (!is_skip && (item.kind != HR_ITEM_DATAGRAM ||
+				 (item.flags & HR_ITEM_ORDERED) == 0))
+			continue;
+		f = floor_get(s, &item);
+		if (item.sequence <= f->floor ||
+		    (!is_skip && item.sequence != f->floor + 1))
+			sim_violated(j->sim, "I2",
+				     "link %llu of shard %u has %s %llu of a stream "
+				     "whose floor is %llu",
+				     (unsigned long long)link->n, link->shard,
+				     is_skip ? "a skip to" : "datagram",
+				     (unsigned long long)item.sequence,
+				     (unsigned long long)f->floor);
+		f->floor = item.sequence;
+	}
+}
+
+static void check_clock(struct sim_judge *j, struct judge_shard *s,
+			const struct hr_link *link)
+{
+	if (link->clock_us < s->clock_us)
+		sim_violated(
+			j->sim, "clock",
+			"link %llu of shard %u is %llu us before the one before it",
+			(unsigned long long)link->n, link->shard,
+			(unsigned long long)(s->clock_us - link->clock_us));
+	s->clock_us = link->clock_us;
+}
+
 static void add_link(struct sim_judge *j, struct judge_shard *s,
 		     const struct hr_record *record)
 {
 	struct hr_link *link = link_make(record, &s->chain);
 
+	check_clock(j, s, link);
+	check_floors(j, s, link);
 	if (hr_fold_begin(s->fold, link) < 0) {
 		sim_violated(j->sim, "I2", "link %llu of shard %u cannot be folded",
 			     (unsigned long long)link->n, link->shard);
@@ -198,7 +258,8 @@ static void shard_clear(struct sim_judge *j, struct judge_shard *s)
 		}
 		hr_link_put(s->links[i]);
 	}
-	s->n_links = s->n_orders = 0;
+	s->n_links = s->n_orders = s->n_floors = 0;
+	s->clock_us = 0;
 	hr_fold_free(s->fold);
 	s->fold = NULL;
 }

@@ -61,8 +61,18 @@ struct judge_topics {
 	uint32_t n_seen[JUDGE_PARTITIONS_MAX];
 };
 
+#define JUDGE_FLOORS_MAX 1024u
+
+/* What of a stream is in the log of a shard: exactly this much of it, without a hole. */
+struct judge_floor {
+	uint64_t birth, random, floor;
+};
+
 struct judge_shard {
 	struct hr_chain chain;
+	uint64_t clock_us; /* of the newest link */
+	struct judge_floor floors[JUDGE_FLOORS_MAX];
+	uint32_t n_floors;
 	struct hr_fold *fold;
 	struct hr_link **links; /* n = index + 1 */
 	uint64_t n_links, max_links;

@@ -73,6 +73,7 @@ static void draw_faults(struct sim *sim)
 	f->append_lost = draw(sim, 20, 200);
 	f->append_late = draw(sim, 10, 200);
 	f->append_doubled = draw(sim, 10, 100);
+	f->append_rides = draw(sim, 1, 4);
 	f->report_lost = draw(sim, 10, 100);
 	f->append_refused = draw(sim, 30, 300);
 	f->read_trouble = draw(sim, 100, 2000);

@@ -61,7 +61,8 @@ void sim_drop(void *kept);
 
 struct sim_faults {
 	/* Once in so many; 0: never. */
-	uint32_t append_lost, append_late, append_doubled, report_lost, append_refused;
+	uint32_t append_lost, append_late, append_doubled, append_rides;
+	uint32_t report_lost, append_refused;
 	uint32_t read_trouble, connection_lost;
 	uint32_t datagram_lost, datagram_doubled, datagram_late;
 	uint32_t redis_cut;

@@ -7,7 +7,10 @@
 #include "tests/sim/store.h"
 #include "tests/sim/world.h"
 
+struct landing;
+
 struct partition {
+	struct landing *landings; /* on their way */
 	struct sim_record *records;
 	size_t n, max;
 	int64_t first, next_offset;
@@ -60,11 +63,13 @@ struct hr_log {
 /* ---- deeds that outlive what asked for them ---- */
 
 struct landing {
+	struct landing *next, **at; /* of the partition's */
 	struct sim_store *store;
 	uint16_t shard;
 	uint64_t writer_no;
 	void *cookie;
 	bool reports, says_no;
+	bool has_landed; /* before its time, behind another */
 	uint32_t n_bytes;
 	uint8_t bytes[];
 };
@@ -139,21 +144,51 @@ static void partition_add(struct sim_store *store, uint16_t shard, const uint8_t
 	sim_after(sim, r->readable_us - sim->now_us, readable, store, shard);
 }
 
+static void land_now(struct landing *l, bool is_again)
+{
+	struct sim_store *store = l->store;
+	struct hr_log_part *part;
+
+	l->has_landed = true;
+	*l->at = l->next;
+	if (l->next != NULL)
+		l->next->at = l->at;
+	partition_add(store, l->shard, l->bytes, l->n_bytes);
+	part = part_of_writer(store, l->writer_no);
+	if (part != NULL && l->reports && !is_again)
+		report(part, l->cookie, !l->says_no);
+}
+
+/* What opened the way for one may have opened it for others: an append that somebody
+ * gave up comes right behind the fence that was to keep it out. Only of writers that
+ * are gone: a living one keeps its order. */
+static void land_others(struct sim_store *store, uint16_t shard)
+{
+	struct landing *next;
+
+	for (struct landing *l = store->partitions[shard].landings; l != NULL;
+	     l = next) {
+		next = l->next;
+		if (part_of_writer(store, l->writer_no) == NULL &&
+		    sim_strikes(store->sim, store->sim->faults.append_rides))
+			land_now(l, false);
+	}
+}
+
 static void land(struct sim *sim, void *arg, uint64_t is_again)
 {
 	struct landing *l = arg;
 	struct sim_store *store = l->store;
-	struct hr_log_part *part;
 
-	if (store->stopped_until_us > sim->now_us) {
+	if (store->stopped_until_us > sim->now_us && !l->has_landed) {
 		sim_after(sim, store->stopped_until_us - sim->now_us, land, l,
 			  is_again);
 		return;
 	}
-	partition_add(store, l->shard, l->bytes, l->n_bytes);
-	part = part_of_writer(store, l->writer_no);
-	if (part != NULL && l->reports && is_again == 0)
-		report(part, l->cookie, !l->says_no);
+	if (!l->has_landed) {
+		land_now(l, is_again != 0);
+		land_others(store, l->shard);
+	}
 	sim_drop(l);
 }
 
@@ -414,6 +449,11 @@ static struct landing *landing_new(struct hr_log_part *part, const uint8_t *byte
 		.n_bytes = n_bytes,
 	};
 	memcpy(l->bytes, bytes, n_bytes);
+	l->at = &partition_of(part)->landings;
+	l->next = *l->at;
+	if (l->next != NULL)
+		l->next->at = &l->next;
+	*l->at = l;
 	return l;
 }
 
