@@ -550,7 +550,7 @@ static enum hr_verdict link_judge(const struct hr_chain *chain,
 		return HR_VERDICT_UNKNOWN;
 	if (link->n == 1 && link->body_kind != HR_BODY_CONFIG)
 		return HR_VERDICT_NO_CONFIG;
-	if (link->clock_us < chain->clock_us)
+	if (link->clock_us < chain->clock_us && !HR_MUTANT(clock_back))
 		return HR_VERDICT_CLOCK;
 	return HR_VERDICT_LINK;
 }

@@ -179,8 +179,10 @@ static bool hook_random(void *ctx, void *out, size_t n)
 
 static void hook_tell(void *ctx, enum hr_log_level level, const char *line)
 {
-	(void)ctx;
-	hr_log_line(level, "log", "%s", line);
+	struct sim_appliance *a = ctx;
+
+	(void)level;
+	sim_trace(a->stores.sim, "    log of appliance %u: %s", a->index, line);
 }
 
 static void hook_said(void *ctx, const struct hr_owned *s)
@@ -726,7 +728,8 @@ void sim_appliance_pause(struct sim_appliance *a, uint64_t us)
 		return;
 	sim_trace(a->stores.sim, "appliance %u stands still for %llu ms", a->index,
 		  (unsigned long long)us / 1000);
-	a->paused_until_us = sim_now(a->stores.sim) + us;
+	if (a->paused_until_us < sim_now(a->stores.sim) + us)
+		a->paused_until_us = sim_now(a->stores.sim) + us;
 	for (uint16_t i = 0; i < a->stores.set->n_shards; i++)
 		if (a->shards[i].publisher != NULL)
 			sim_coro_pause(a->shards[i].publisher, us);
@@ -761,8 +764,12 @@ bool sim_appliance_is_quiet(const struct sim_appliance *a)
 
 void sim_appliance_describe(const struct sim_appliance *a)
 {
-	static const char *const phases[] = { "cut",   "waiting", "fencing", "first",
-					      "ready", "fenced",  "stopped" };
+	static const char *const phases[] = {
+		[HR_PHASE_CUT] = "cut",         [HR_PHASE_WAITING] = "waiting",
+		[HR_PHASE_FENCING] = "fencing", [HR_PHASE_FIRST] = "first",
+		[HR_PHASE_READY] = "ready",     [HR_PHASE_FENCED] = "fenced",
+		[HR_PHASE_STOPPED] = "stopped",
+	};
 
 	for (uint16_t i = 0; a->is_up && i < a->stores.set->n_shards; i++) {
 		const struct shard *s = &a->shards[i];

@@ -72,7 +72,7 @@ void hr_log_line(enum hr_log_level level, const char *room, const char *fmt, ...
 	char text[512];
 	va_list args;
 
-	if (running == NULL || !running->sim->traces || level > HR_LOG_INFO)
+	if (running == NULL || running->sim->max_lines == 0 || level > HR_LOG_INFO)
 		return;
 	va_start(args, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, args);

@@ -190,24 +190,11 @@ static void check_floors(struct sim_judge *j, struct judge_shard *s,
 	}
 }
 
-static void check_clock(struct sim_judge *j, struct judge_shard *s,
-			const struct hr_link *link)
-{
-	if (link->clock_us < s->clock_us)
-		sim_violated(
-			j->sim, "clock",
-			"link %llu of shard %u is %llu us before the one before it",
-			(unsigned long long)link->n, link->shard,
-			(unsigned long long)(s->clock_us - link->clock_us));
-	s->clock_us = link->clock_us;
-}
-
 static void add_link(struct sim_judge *j, struct judge_shard *s,
 		     const struct hr_record *record)
 {
 	struct hr_link *link = link_make(record, &s->chain);
 
-	check_clock(j, s, link);
 	check_floors(j, s, link);
 	if (hr_fold_begin(s->fold, link) < 0) {
 		sim_violated(j->sim, "I2", "link %llu of shard %u cannot be folded",
@@ -259,7 +246,6 @@ static void shard_clear(struct sim_judge *j, struct judge_shard *s)
 		hr_link_put(s->links[i]);
 	}
 	s->n_links = s->n_orders = s->n_floors = 0;
-	s->clock_us = 0;
 	hr_fold_free(s->fold);
 	s->fold = NULL;
 }

@@ -70,7 +70,6 @@ struct judge_floor {
 
 struct judge_shard {
 	struct hr_chain chain;
-	uint64_t clock_us; /* of the newest link */
 	struct judge_floor floors[JUDGE_FLOORS_MAX];
 	uint32_t n_floors;
 	struct hr_fold *fold;

@@ -26,12 +26,15 @@
 #include "tests/sim/run.h"
 
 #define JOBS_MAX 64u
+#define SHORT_TRACE 400u
+#define LONG_TRACE 100000u
 #define STUCK_SECONDS 120u /* of one schedule, which takes some milliseconds */
 
 struct wish {
 	uint64_t schedules, seed;
 	uint32_t jobs;
-	bool traces, counts;
+	uint32_t trace_lines;
+	bool counts;
 	const char *mutant;
 };
 
@@ -73,12 +76,12 @@ static void *shared(size_t bytes)
 	return p;
 }
 
-static void run_one(uint64_t seed, int mutant, bool traces, struct tally *t,
+static void run_one(uint64_t seed, int mutant, uint32_t trace_lines, struct tally *t,
 		    struct sim_result *r)
 {
 	t->seed = seed;
 	alarm(STUCK_SECONDS);
-	sim_run(seed, mutant, traces, r);
+	sim_run(seed, mutant, trace_lines, r);
 	alarm(0);
 	t->n_schedules++;
 	t->n_events += r->n_events;
@@ -100,13 +103,13 @@ static void run_share(const struct wish *w, uint64_t from, struct tally *t)
 	for (uint64_t i = from; i < w->schedules; i += w->jobs) {
 		struct sim_result r;
 
-		run_one(w->seed + i, HR_MUTANTS, w->traces, t, &r);
+		run_one(w->seed + i, HR_MUTANTS, w->trace_lines, t, &r);
 		if (!r.is_violated)
 			continue;
 		printf("seed %" PRIu64 ": %s: %s\n", w->seed + i, r.invariant,
 		       r.sentence);
-		if (t->n_violated == 1 && !w->traces)
-			sim_run(w->seed + i, HR_MUTANTS, true, &r);
+		if (t->n_violated == 1 && w->trace_lines == 0)
+			sim_run(w->seed + i, HR_MUTANTS, SHORT_TRACE, &r);
 		(void)fflush(stdout);
 	}
 }
@@ -172,7 +175,7 @@ static void hunt(const struct wish *w, int mutant, struct tally *t)
 	for (uint64_t i = 0; i < w->schedules; i++) {
 		struct sim_result r;
 
-		run_one(w->seed + i, mutant, w->traces, t, &r);
+		run_one(w->seed + i, mutant, w->trace_lines, t, &r);
 		if (r.is_violated && !w->counts)
 			return;
 	}
@@ -315,7 +318,7 @@ int main(int argc, char **argv)
 			w.counts = true;
 			break;
 		case 't':
-			w.traces = true;
+			w.trace_lines = LONG_TRACE;
 			break;
 		default:
 			return 2;

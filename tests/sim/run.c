@@ -81,6 +81,7 @@ static void draw_faults(struct sim *sim)
 	f->redis_cut = draw(sim, 20, 200);
 	f->crash_us = draw_us(sim, 1000, 20000);
 	f->pause_us = draw_us(sim, 1000, 20000);
+	f->take_us = draw_us(sim, 1000, 20000);
 	f->redis_back_us = draw_us(sim, 2000, 20000);
 	f->clock_step_us = draw_us(sim, 5000, 50000);
 }
@@ -131,6 +132,25 @@ static void pause_one(struct sim *sim, void *arg, uint64_t number)
 	sim_appliance_pause(r->appliances[sim_below(&sim->random, APPLIANCES)],
 			    sim_delay(&sim->random, 1000, 15 * SIM_SECOND));
 	again(sim, sim->faults.pause_us, pause_one, r);
+}
+
+/* The other one starts while one stands still, and takes its shards: what the sleeper
+ * had under way wakes up as a former owner's. */
+static void usurp(struct sim *sim, void *arg, uint64_t number)
+{
+	struct run *r = arg;
+	const uint64_t i = sim_below(&sim->random, APPLIANCES);
+	struct sim_appliance *other = r->appliances[(i + 1) % APPLIANCES];
+
+	(void)number;
+	sim->n_faults++;
+	sim_appliance_pause(r->appliances[i],
+			    sim_delay(&sim->random, 10000, 4 * SIM_SECOND));
+	sim->n_kills += sim_appliance_is_up(other);
+	sim_appliance_kill(other);
+	sim_after(sim, sim_delay(&sim->random, 100, SIM_SECOND / 2), start_later, other,
+		  0);
+	again(sim, sim->faults.take_us, usurp, r);
 }
 
 static void redis_back(struct sim *sim, void *arg, uint64_t number)
@@ -334,6 +354,11 @@ static void open_all(struct run *r)
 	}
 	for (uint32_t i = 0; i < APPLIANCES; i++) {
 		r->appliances[i] = sim_appliance_new(&stores, i);
+		if (sim_once_in(&sim->random, 2))
+			sim_appliance_step_clock(
+				r->appliances[i],
+				(int64_t)sim_below(&sim->random, 40 * SIM_SECOND) -
+					(int64_t)(20 * SIM_SECOND));
 		sim_after(sim, sim_delay(&sim->random, 0, SIM_SECOND), start_later,
 			  r->appliances[i], 0);
 	}
@@ -360,6 +385,7 @@ static void begin(struct run *r)
 	again(sim, r->event_us, click, r);
 	again(sim, f->crash_us, crash, r);
 	again(sim, f->pause_us, pause_one, r);
+	again(sim, f->take_us, usurp, r);
 	again(sim, f->redis_back_us, redis_back, r);
 	again(sim, f->clock_step_us, clock_step, r);
 	again(sim, f->sdk_restart_us, sdk_restart, r);
@@ -424,12 +450,12 @@ static void close_all(struct run *r)
 	sim_world_fini(&r->sim);
 }
 
-void sim_run(uint64_t seed, int mutant, bool traces, struct sim_result *out)
+void sim_run(uint64_t seed, int mutant, uint32_t trace_lines, struct sim_result *out)
 {
 	struct run *r = calloc(1, sizeof(*r));
 	size_t n;
 
-	if (r == NULL || sim_world_init(&r->sim, seed, traces) < 0)
+	if (r == NULL || sim_world_init(&r->sim, seed, trace_lines) < 0)
 		abort();
 	hr_mutant = mutant;
 	open_all(r);

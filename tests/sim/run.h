@@ -20,7 +20,8 @@ struct sim_result {
 	uint64_t simulated_us;
 };
 
-/* mutant: enum hr_mutant, HR_MUTANTS for none. traces: print what happened. */
-void sim_run(uint64_t seed, int mutant, bool traces, struct sim_result *out);
+/* mutant: enum hr_mutant, HR_MUTANTS for none. Prints the newest so many lines of
+ * what happened. */
+void sim_run(uint64_t seed, int mutant, uint32_t trace_lines, struct sim_result *out);
 
 #endif

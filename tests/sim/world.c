@@ -174,9 +174,9 @@ void sim_trace(struct sim *sim, const char *fmt, ...)
 	char *line;
 	int n;
 
-	if (!sim->traces)
+	if (sim->max_lines == 0)
 		return;
-	line = sim->lines[sim->n_lines++ % SIM_TRACE_LINES];
+	line = sim->lines[sim->n_lines++ % sim->max_lines];
 	n = snprintf(line, sizeof(*sim->lines), "%10.3f ms  ",
 		     (double)sim->now_us / 1000);
 	va_start(args, fmt);
@@ -206,24 +206,24 @@ bool sim_is_over(const struct sim *sim)
 void sim_print_trace(const struct sim *sim)
 {
 	uint64_t first =
-		sim->n_lines > SIM_TRACE_LINES ? sim->n_lines - SIM_TRACE_LINES : 0;
+		sim->n_lines > sim->max_lines ? sim->n_lines - sim->max_lines : 0;
 
-	for (uint64_t i = first; sim->traces && i < sim->n_lines; i++)
-		printf("%s\n", sim->lines[i % SIM_TRACE_LINES]);
+	for (uint64_t i = first; sim->max_lines != 0 && i < sim->n_lines; i++)
+		printf("%s\n", sim->lines[i % sim->max_lines]);
 }
 
 /* ---- the world ---- */
 
-int sim_world_init(struct sim *sim, uint64_t seed, bool traces)
+int sim_world_init(struct sim *sim, uint64_t seed, uint32_t trace_lines)
 {
 	memset(sim, 0, sizeof(*sim));
 	sim->seed = seed;
-	sim->traces = traces;
+	sim->max_lines = trace_lines;
 	sim->now_us = SIM_SECOND; /* nothing confuses it with "never" */
 	sim_random_init(&sim->random, seed);
-	if (!traces)
+	if (trace_lines == 0)
 		return 0;
-	sim->lines = calloc(SIM_TRACE_LINES, sizeof(*sim->lines));
+	sim->lines = calloc(trace_lines, sizeof(*sim->lines));
 	return sim->lines != NULL ? 0 : -1;
 }
 

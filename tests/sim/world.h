@@ -27,8 +27,8 @@ struct sim {
 	struct sim_event *heap;
 	size_t n_heap, max_heap;
 	uint64_t n_kills, n_faults;
-	bool is_over; /* violated */
-	bool traces;
+	bool is_over;       /* violated */
+	uint32_t max_lines; /* of the trace; 0: there is none */
 	char invariant[64];
 	char sentence[512];
 	/* The last lines of the trace, as a ring. */
@@ -36,9 +36,7 @@ struct sim {
 	uint64_t n_lines;
 };
 
-#define SIM_TRACE_LINES 400u
-
-int sim_world_init(struct sim *sim, uint64_t seed, bool traces);
+int sim_world_init(struct sim *sim, uint64_t seed, uint32_t trace_lines);
 void sim_world_fini(struct sim *sim);
 /* Run the next event that is due until then; false: there is none, or it is over. */
 bool sim_step(struct sim *sim, uint64_t until_us);
