@@ -19,6 +19,8 @@
 int hr_mutant = HR_MUTANTS;
 
 static struct sim_env *running;
+/* What the time was at the last look: it never goes back, and goes on by itself for who
+ * looks again and again. */
 static uint64_t looked_at_us;
 static uint32_t n_looks;
 
@@ -32,6 +34,12 @@ struct sim_env *sim_env_enter(struct sim_env *env)
 	return before;
 }
 
+void sim_env_reset(void)
+{
+	running = NULL;
+	looked_at_us = n_looks = 0;
+}
+
 /* ---- for the shipped sources ---- */
 
 int sim_clock_gettime(clockid_t clock, struct timespec *t);
@@ -42,10 +50,10 @@ int sim_clock_gettime(clockid_t clock, struct timespec *t)
 	struct sim *sim = running->sim;
 	uint64_t us;
 
-	if (looked_at_us != sim->now_us)
-		n_looks = 0;
-	looked_at_us = sim->now_us;
-	us = sim->now_us + n_looks++ / LOOKS_A_US;
+	if (looked_at_us < sim->now_us)
+		looked_at_us = sim->now_us;
+	looked_at_us += ++n_looks % LOOKS_A_US == 0;
+	us = looked_at_us;
 	if (clock == CLOCK_REALTIME)
 		us = (uint64_t)((int64_t)(us + SIM_EPOCH_US) + running->wall_skew_us);
 	else

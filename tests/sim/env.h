@@ -21,6 +21,8 @@ struct sim_env {
 	void (*enter)(void *arg);
 };
 
+/* A run begins: its time is earlier than that of the last one. */
+void sim_env_reset(void);
 /* From here on code of this process runs; NULL: none. Returns who ran before. */
 struct sim_env *sim_env_enter(struct sim_env *env);
 

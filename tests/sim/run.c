@@ -8,6 +8,7 @@
 #include "common/mutant.h"
 #include "dataplane/view/redis_tick.h"
 #include "tests/sim/appliance.h"
+#include "tests/sim/env.h"
 #include "tests/sim/judge.h"
 #include "tests/sim/run.h"
 #include "tests/sim/sender.h"
@@ -458,6 +459,7 @@ void sim_run(uint64_t seed, int mutant, uint32_t trace_lines, struct sim_result 
 	if (r == NULL || sim_world_init(&r->sim, seed, trace_lines) < 0)
 		abort();
 	hr_mutant = mutant;
+	sim_env_reset();
 	open_all(r);
 	begin(r);
 	while (sim_step(&r->sim, r->faults_end_us))
