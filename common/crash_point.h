@@ -8,8 +8,16 @@
  *
  *     HEADRACE_CRASH=link_read_back:3        the third time: SIGKILL to itself
  *     HEADRACE_CRASH=link_appended:1:stop    the first time: SIGSTOP to itself
+ *     HEADRACE_CRASH=@FILE                   as FILE says, now and later: a test writes
+ *                                            into it while the process runs, and reads
+ *                                            there that the moment was hit
  *
- * Any thread. An unknown name ends the program at its start with the list of names.
+ * FILE is 64 bytes that every process of the test maps: i32 le how often still (0: not
+ * wanted, or hit), i32 le the signal, the name with zeros to the end. Write name and
+ * signal first.
+ *
+ * Any thread. An unknown name ends the program at its start with the list of names; in a
+ * FILE it is never hit.
  */
 
 enum hr_crash_point {

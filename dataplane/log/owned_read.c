@@ -125,6 +125,7 @@ static bool keep_config(struct hr_owned *s, struct hr_str body)
 		return false;
 	}
 	s->complain_at_us = 0;
+	HR_CRASH_POINT(config_read_back);
 	return true;
 }
 

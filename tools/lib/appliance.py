@@ -151,20 +151,22 @@ def write_plain(path, value):
 
 
 class Wire:
-    """A veth pair: one end here, for the dataplane, the other in a namespace of its
-    own, where senders live."""
+    """A veth pair: one end here, for the dataplane, the other in a namespace where
+    senders live; of its own, or one that another wire has made."""
 
-    def __init__(self, tag):
-        self.namespace = f"hr-{tag}"
+    def __init__(self, tag, net=99, namespace=None, is_first=True):
+        self.namespace = namespace or f"hr-{tag}"
+        self.makes_namespace = is_first
         self.near, self.far = f"hr{tag}a", f"hr{tag}b"
-        self.near_ip, self.far_ip = "10.99.0.1", "10.99.0.2"
-        self.near_ip6, self.far_ip6 = "fd99::1", "fd99::2"
+        self.near_ip, self.far_ip = f"10.{net}.0.1", f"10.{net}.0.2"
+        self.near_ip6, self.far_ip6 = f"fd{net}::1", f"fd{net}::2"
 
     def up(self):
         def ip(*words):
             command(["ip", *words], 20)
         self.down()
-        ip("netns", "add", self.namespace)
+        if self.makes_namespace:
+            ip("netns", "add", self.namespace)
         ip("link", "add", self.near, "type", "veth", "peer", "name", self.far,
            "netns", self.namespace)
         inside = ["-n", self.namespace]
@@ -186,8 +188,10 @@ class Wire:
         return ["ip", "netns", "exec", self.namespace]
 
     def down(self):
-        for argv in (["ip", "link", "del", self.near],
-                     ["ip", "netns", "del", self.namespace]):
+        argvs = [["ip", "link", "del", self.near]]
+        if self.makes_namespace:
+            argvs.append(["ip", "netns", "del", self.namespace])
+        for argv in argvs:
             subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                            check=False)
 
