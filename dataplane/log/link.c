@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "dataplane/log/link.h"
 
@@ -55,6 +56,7 @@ int hr_link_new(struct hr_link **out, const struct hr_log_message *message,
 		.release_arg = h,
 		.next_due_us = UINT64_MAX,
 	};
+	memcpy(h->link.addresses, chain->addresses, sizeof(h->link.addresses));
 	atomic_init(&h->link.refs, 1);
 	*out = &h->link;
 	return 0;

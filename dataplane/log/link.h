@@ -51,8 +51,9 @@ struct hr_link {
 	uint32_t record_bytes;
 	uint64_t n;
 	struct hr_id128 prev_hash, hash;
-	struct hr_id128 owner; /* whose record was accepted, ... */
-	uint64_t incarnation;  /* ... and of which FENCE that was */
+	struct hr_id128 owner;                /* whose record was accepted, ... */
+	uint64_t incarnation;                 /* ... and of which FENCE that was, ... */
+	char addresses[HR_ADDRESSES_MAX + 1]; /* ... with what it said */
 	uint64_t clock_us;
 	int64_t offset; /* in the log partition */
 	struct hr_str body;

@@ -302,6 +302,7 @@ int hr_owned_init(struct hr_owned *s, const struct hr_owned_conf *conf, uint16_t
 		s->chain.set = conf->set;
 		s->config = start->config;
 		s->next_offset = start->offset;
+		memcpy(s->addresses, s->chain.addresses, sizeof(s->addresses));
 		atomic_init(&s->view.incarnation, s->chain.incarnation);
 		atomic_init(&s->view.accepted_n, s->chain.n);
 	}

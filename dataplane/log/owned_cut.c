@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/mutant.h"
 #include "dataplane/log/owned_impl.h"
@@ -38,6 +39,7 @@ static void go_on_behind(struct hr_owned *s, const struct hr_link *link)
 {
 	s->chain.has_owner = true;
 	s->chain.owner = link->owner;
+	memcpy(s->chain.addresses, link->addresses, sizeof(s->chain.addresses));
 	s->chain.incarnation = link->incarnation;
 	s->chain.n = link->n;
 	s->chain.hash = link->hash;

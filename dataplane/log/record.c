@@ -530,6 +530,9 @@ static enum hr_verdict fence_offer(struct hr_chain *chain, const struct hr_fence
 	chain->incarnation = fence->incarnation;
 	chain->owner = fence->owner;
 	chain->has_owner = true;
+	memset(chain->addresses, 0, sizeof(chain->addresses));
+	if (fence->addresses.n > 0)
+		memcpy(chain->addresses, fence->addresses.p, fence->addresses.n);
 	return HR_VERDICT_FENCE;
 }
 

@@ -272,7 +272,8 @@ struct hr_chain {
 	bool has_owner;
 	struct hr_id128 owner;
 	uint64_t incarnation;
-	uint64_t n; /* last accepted link; 0: none */
+	char addresses[HR_ADDRESSES_MAX + 1]; /* of the owner, as its FENCE says */
+	uint64_t n;                           /* last accepted link; 0: none */
 	struct hr_id128 hash;
 	uint64_t clock_us;
 };

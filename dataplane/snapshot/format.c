@@ -38,6 +38,7 @@ static void head_encode(uint8_t out[HR_SNAPSHOT_HEAD_BYTES],
 	id_write(out + 8, &head->data_set);
 	hr_store32(out + 24, head->generation);
 	hr_store16(out + 28, head->shard);
+	hr_store16(out + 30, head->address_bytes);
 	id_write(out + 32, &head->owner);
 	hr_store64(out + 48, head->incarnation);
 	hr_store64(out + 56, head->n);
@@ -52,18 +53,20 @@ static void head_encode(uint8_t out[HR_SNAPSHOT_HEAD_BYTES],
 static int head_check(const struct hr_snapshot_head *head, const uint8_t *bytes,
 		      struct hr_err *err)
 {
-	if (hr_load16(bytes + 30) != 0 || hr_load32(bytes + 116) != 0)
+	if (hr_load32(bytes + 116) != 0)
 		return hr_fail(err, -EBADMSG,
 			       "reserved bytes of a snapshot's head are not zero");
 	if (head->n == 0 || head->offset < 0)
 		return hr_fail(err, -EBADMSG, "a snapshot of link %llu at offset %lld",
 			       (unsigned long long)head->n, (long long)head->offset);
-	if (head->config_bytes > HR_CHAIN_CONFIG_MAX || head->state_bytes > UINT32_MAX)
+	if (head->config_bytes > HR_CHAIN_CONFIG_MAX ||
+	    head->state_bytes > UINT32_MAX || head->address_bytes > HR_ADDRESSES_MAX)
 		return hr_fail(err, -EBADMSG,
-			       "a snapshot with a CONFIG of %u and a state of %llu "
-			       "bytes",
+			       "a snapshot with a CONFIG of %u, a state of %llu and "
+			       "addresses of %u bytes",
 			       head->config_bytes,
-			       (unsigned long long)head->state_bytes);
+			       (unsigned long long)head->state_bytes,
+			       head->address_bytes);
 	return 0;
 }
 
@@ -80,6 +83,7 @@ static int head_decode(struct hr_snapshot_head *out, const uint8_t *bytes,
 	id_read(&out->data_set, bytes + 8);
 	out->generation = hr_load32(bytes + 24);
 	out->shard = hr_load16(bytes + 28);
+	out->address_bytes = hr_load16(bytes + 30);
 	id_read(&out->owner, bytes + 32);
 	out->incarnation = hr_load64(bytes + 48);
 	out->n = hr_load64(bytes + 56);
@@ -119,38 +123,43 @@ size_t hr_snapshot_state_at(uint32_t config_bytes)
 	return HR_SNAPSHOT_HEAD_BYTES + HR_PAD8(config_bytes);
 }
 
-uint64_t hr_snapshot_image_bytes(uint32_t config_bytes, uint64_t state_bytes)
+uint64_t hr_snapshot_image_bytes(uint32_t config_bytes, uint64_t state_bytes,
+				 uint32_t address_bytes)
 {
 	return hr_snapshot_state_at(config_bytes) + PAD8_64(state_bytes) +
-	       HR_SNAPSHOT_DIGEST_BYTES;
+	       HR_PAD8(address_bytes) + HR_SNAPSHOT_DIGEST_BYTES;
 }
 
 size_t hr_snapshot_image_write(uint8_t *image, const struct hr_snapshot_head *head,
-			       struct hr_str config, const uint8_t hash_key[16])
+			       struct hr_str config, struct hr_str addresses,
+			       const uint8_t hash_key[16])
 {
 	const size_t at = hr_snapshot_state_at(config.n);
-	const size_t end = at + PAD8_64(head->state_bytes);
+	const size_t behind = at + PAD8_64(head->state_bytes);
+	const size_t end = behind + HR_PAD8(addresses.n);
 
-	assert(config.n == head->config_bytes);
+	assert(config.n == head->config_bytes && addresses.n == head->address_bytes);
 	head_encode(image, head);
 	if (config.n > 0)
 		memcpy(image + HR_SNAPSHOT_HEAD_BYTES, config.p, config.n);
 	memset(image + HR_SNAPSHOT_HEAD_BYTES + config.n, 0,
 	       at - HR_SNAPSHOT_HEAD_BYTES - config.n);
 	memset(image + at + head->state_bytes, 0, end - at - head->state_bytes);
+	if (addresses.n > 0)
+		memcpy(image + behind, addresses.p, addresses.n);
 	hr_siphash128(hash_key, image, end, image + end);
 	return end + HR_SNAPSHOT_DIGEST_BYTES;
 }
 
 /*
- *   0 | head (128) | CONFIG, padded | state, padded | digest (16)
+ *   0 | head (128) | CONFIG, padded | state, padded | addresses, padded | digest (16)
  */
 int hr_snapshot_image_read(struct hr_snapshot_image *out, const uint8_t *bytes,
 			   size_t n, const uint8_t hash_key[16], struct hr_err *err)
 {
 	uint8_t digest[HR_SNAPSHOT_DIGEST_BYTES];
 	const struct hr_snapshot_head *head = &out->head;
-	size_t at;
+	size_t at, behind;
 	int r;
 
 	if (n < HR_SNAPSHOT_HEAD_BYTES + HR_SNAPSHOT_DIGEST_BYTES)
@@ -158,11 +167,13 @@ int hr_snapshot_image_read(struct hr_snapshot_image *out, const uint8_t *bytes,
 	r = head_decode(&out->head, bytes, err);
 	if (r < 0)
 		return r;
-	if (n != hr_snapshot_image_bytes(head->config_bytes, head->state_bytes))
+	if (n != hr_snapshot_image_bytes(head->config_bytes, head->state_bytes,
+					 head->address_bytes))
 		return hr_fail(err, -EBADMSG,
 			       "a snapshot of %zu bytes: its head says %llu", n,
 			       (unsigned long long)hr_snapshot_image_bytes(
-				       head->config_bytes, head->state_bytes));
+				       head->config_bytes, head->state_bytes,
+				       head->address_bytes));
 	hr_siphash128(hash_key, bytes, n - sizeof(digest), digest);
 	if (memcmp(digest, bytes + n - sizeof(digest), sizeof(digest)) != 0)
 		return hr_fail(err, -EBADMSG, "its digest is not that of its bytes");
@@ -170,10 +181,13 @@ int hr_snapshot_image_read(struct hr_snapshot_image *out, const uint8_t *bytes,
 	out->config =
 		(struct hr_str){ bytes + HR_SNAPSHOT_HEAD_BYTES, head->config_bytes };
 	out->state = (struct hr_str){ bytes + at, (uint32_t)head->state_bytes };
+	behind = at + PAD8_64(head->state_bytes);
+	out->addresses = (struct hr_str){ bytes + behind, head->address_bytes };
 	if (!is_zero(out->config.p + out->config.n,
 		     at - HR_SNAPSHOT_HEAD_BYTES - out->config.n) ||
-	    !is_zero(out->state.p + out->state.n,
-		     n - sizeof(digest) - at - out->state.n))
+	    !is_zero(out->state.p + out->state.n, behind - at - out->state.n) ||
+	    !is_zero(out->addresses.p + out->addresses.n,
+		     n - sizeof(digest) - behind - out->addresses.n))
 		return hr_fail(err, -EBADMSG, "its padding is not zero");
 	return 0;
 }
@@ -283,8 +297,9 @@ static int manifest_decode(struct hr_snapshot_record *out, const uint8_t *bytes,
 		return r;
 	id_read(&m->digest, bytes + 192);
 	if (m->n_chunks == 0 || m->n_chunks > m->image_bytes ||
-	    m->image_bytes !=
-		    hr_snapshot_image_bytes(head->config_bytes, head->state_bytes))
+	    m->image_bytes != hr_snapshot_image_bytes(head->config_bytes,
+						      head->state_bytes,
+						      head->address_bytes))
 		return hr_fail(err, -EBADMSG, "a manifest of %u chunks and %llu bytes",
 			       m->n_chunks, (unsigned long long)m->image_bytes);
 	if (head->shard != out->shard || head->generation != out->generation ||

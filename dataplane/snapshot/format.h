@@ -7,7 +7,8 @@
  * it: chunks, and a manifest behind them. docs/snapshots.md is the specification. Pure
  * functions over bytes: any thread, no allocation.
  *
- *   image   head (128) | CONFIG, padded | fold state, padded | digest (16)
+ *   image   head (128) | CONFIG, padded | fold state, padded | addresses, padded |
+ *           digest (16)
  *   records [chunk 0][chunk 1] ... [chunk c-1][manifest: head, c, bytes, digest]
  *
  * Records have the frame of the log's (dataplane/log/record.h) with magic HRS, so that
@@ -19,7 +20,7 @@
  *            64 | head of the image (128) | digest of the image (16) | 0 u32 | crc
  *
  *  head   0 | format u32 | fold version u32 | data set id (16) |
- *        24 | generation u32 | shard u16 | 0 u16 | owner (16) | incarnation u64 |
+ *        24 | generation u32 | shard u16 | address bytes u16 | owner (16) | incarnation u64 |
  *        56 | n u64 | hash (16) | clock us u64 | offset of link n u64 |
  *        96 | fold's digest (16) | CONFIG bytes u32 | 0 u32 | state bytes u64
  *
@@ -54,6 +55,7 @@ struct hr_snapshot_head {
 	struct hr_id128 data_set;
 	uint32_t generation;
 	uint16_t shard;
+	uint16_t address_bytes; /* at most HR_ADDRESSES_MAX */
 	/* Of the record that was accepted as link n. */
 	struct hr_id128 owner;
 	uint64_t incarnation;
@@ -71,6 +73,8 @@ struct hr_snapshot_image {
 	struct hr_snapshot_head head;
 	struct hr_str config; /* body of a CONFIG */
 	struct hr_str state;  /* of hr_fold_state_write() */
+	/* Where the owner's listeners are, as its FENCE said: that record may be trimmed. */
+	struct hr_str addresses;
 };
 
 enum hr_snapshot_record_type {
@@ -100,17 +104,19 @@ struct hr_snapshot_record {
 	};
 };
 
-/* Bytes of an image with a CONFIG and a state of these sizes. */
-uint64_t hr_snapshot_image_bytes(uint32_t config_bytes, uint64_t state_bytes);
+/* Bytes of an image with a CONFIG, a state and addresses of these sizes. */
+uint64_t hr_snapshot_image_bytes(uint32_t config_bytes, uint64_t state_bytes,
+				 uint32_t address_bytes);
 
 /*
  * Write an image around a state that lies in place already: at
- * hr_snapshot_state_at(config bytes) from its start. Writes head, CONFIG, padding and
- * digest; returns the image's bytes.
+ * hr_snapshot_state_at(config bytes) from its start. Writes head, CONFIG, addresses, padding
+ * and digest; returns the image's bytes.
  */
 size_t hr_snapshot_state_at(uint32_t config_bytes);
 size_t hr_snapshot_image_write(uint8_t *image, const struct hr_snapshot_head *head,
-			       struct hr_str config, const uint8_t hash_key[16]);
+			       struct hr_str config, struct hr_str addresses,
+			       const uint8_t hash_key[16]);
 
 /*
  * Take an image apart. Returns 0, -EBADMSG (not laid out like one, or its digest is

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/config.h"
 #include "common/log.h"
@@ -81,6 +82,7 @@ static void stand_at(struct hr_mirror *m, const struct hr_link *link)
 	c->has_owner = true;
 	c->owner = link->owner;
 	c->incarnation = link->incarnation;
+	memcpy(c->addresses, link->addresses, sizeof(c->addresses));
 	c->n = link->n;
 	c->hash = link->hash;
 	c->clock_us = link->clock_us;
@@ -218,6 +220,7 @@ static struct hr_snapshot_head head_of(const struct hr_mirror *m, uint32_t confi
 		.digest = *hr_fold_digest(m->fold),
 		.config_bytes = config_bytes,
 		.state_bytes = hr_fold_state_bytes(m->fold),
+		.address_bytes = (uint16_t)strlen(c->addresses),
 	};
 
 	if (HR_MUTANT(snapshot_no_owner))
@@ -231,6 +234,7 @@ int hr_mirror_image(const struct hr_mirror *m, uint8_t **image, size_t *bytes,
 		    struct hr_err *err)
 {
 	uint8_t *config;
+	const uint8_t *addresses = (const uint8_t *)m->at.chain.addresses;
 	struct hr_snapshot_head head;
 	uint32_t config_bytes;
 
@@ -242,16 +246,17 @@ int hr_mirror_image(const struct hr_mirror *m, uint8_t **image, size_t *bytes,
 		return hr_fail(err, -ENOMEM, "no memory for a snapshot");
 	config_bytes = (uint32_t)hr_chain_config_encode(config, &m->at.config);
 	head = head_of(m, config_bytes);
-	*image = malloc(hr_snapshot_image_bytes(config_bytes, head.state_bytes));
+	*image = malloc(hr_snapshot_image_bytes(config_bytes, head.state_bytes,
+						head.address_bytes));
 	if (*image == NULL) {
 		free(config);
 		return hr_fail(err, -ENOMEM, "no memory for a snapshot of %llu bytes",
 			       (unsigned long long)head.state_bytes);
 	}
 	(void)hr_fold_state_write(m->fold, *image + hr_snapshot_state_at(config_bytes));
-	*bytes = hr_snapshot_image_write(*image, &head,
-					 (struct hr_str){ config, config_bytes },
-					 m->set->hash_key);
+	*bytes = hr_snapshot_image_write(
+		*image, &head, (struct hr_str){ config, config_bytes },
+		(struct hr_str){ addresses, head.address_bytes }, m->set->hash_key);
 	free(config);
 	return 0;
 }

@@ -9,8 +9,10 @@
 #include "dataplane/snapshot/recovery.h"
 
 static void start_from(struct hr_log_start *start, const struct hr_data_set *set,
-		       const struct hr_snapshot_head *head)
+		       const struct hr_snapshot_image *image)
 {
+	const struct hr_snapshot_head *head = &image->head;
+
 	hr_chain_init(&start->chain, set, head->shard);
 	start->chain.has_owner = !HR_MUTANT(snapshot_no_owner);
 	start->chain.owner = head->owner;
@@ -18,6 +20,8 @@ static void start_from(struct hr_log_start *start, const struct hr_data_set *set
 	start->chain.n = head->n;
 	start->chain.hash = head->hash;
 	start->chain.clock_us = head->clock_us;
+	if (image->addresses.n > 0)
+		memcpy(start->chain.addresses, image->addresses.p, image->addresses.n);
 	start->offset = head->offset;
 }
 
@@ -50,7 +54,7 @@ int hr_snapshot_restore(struct hr_fold **fold, struct hr_log_start *start,
 	if (streams > UINT32_MAX)
 		return hr_fail(err, -E2BIG, "it is of a chain with %llu streams",
 			       (unsigned long long)streams);
-	start_from(start, set, &parts.head);
+	start_from(start, set, &parts);
 	r = hr_fold_state_read(fold, set, shard, (uint32_t)streams, parts.state, err);
 	if (r < 0)
 		return r;

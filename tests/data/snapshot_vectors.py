@@ -17,6 +17,7 @@ GENERATION, S, SHARD = 1, 5, 3
 OWNER = bytes([0xAA]) * 16
 HASH = bytes([0xCC]) * 16
 FOLD = bytes([0xDD]) * 16
+ADDRESSES = b"192.0.2.1:7400,[2001:db8::1]:7400-7407"
 CHUNK, MANIFEST = 1, 2
 CONFIG = config([(1, 40000), (2, 65536), (3, 3600000000)])
 STATE = bytes((7 * i + 3) & 0xFF for i in range(101))
@@ -24,10 +25,11 @@ lines = []
 
 
 def head(n=7, offset=4711, fmt=1, fold=1, data_set=ID, generation=GENERATION,
-         shard=SHARD, config_bytes=None, state_bytes=None, zero=0, zero2=0,
-         cfg=CONFIG, state=STATE):
+         shard=SHARD, config_bytes=None, state_bytes=None, zero2=0,
+         cfg=CONFIG, state=STATE, addresses=ADDRESSES, address_bytes=None):
     h = struct.pack("<II", fmt, fold) + data_set
-    h += struct.pack("<IHH", generation, shard, zero)
+    h += struct.pack("<IHH", generation, shard,
+                     len(addresses) if address_bytes is None else address_bytes)
     h += OWNER + struct.pack("<QQ", 2, n) + HASH
     h += struct.pack("<QQ", 1700000000000000, offset & (1 << 64) - 1) + FOLD
     h += struct.pack("<IIQ", len(cfg) if config_bytes is None else config_bytes, zero2,
@@ -36,8 +38,10 @@ def head(n=7, offset=4711, fmt=1, fold=1, data_set=ID, generation=GENERATION,
     return h
 
 
-def image(h=None, cfg=CONFIG, state=STATE, flip=None, tail=b""):
-    data = (head(cfg=cfg, state=state) if h is None else h) + pad8(cfg) + pad8(state)
+def image(h=None, cfg=CONFIG, state=STATE, addresses=ADDRESSES, flip=None, tail=b""):
+    if h is None:
+        h = head(cfg=cfg, state=state, addresses=addresses)
+    data = h + pad8(cfg) + pad8(state) + pad8(addresses)
     if flip is not None:
         data = data[:flip] + bytes([data[flip] ^ 1]) + data[flip + 1:]
     return data + siphash128(KEY, data) + tail
@@ -81,13 +85,20 @@ def record_row(verdict, name, data):
 def images():
     whole = image()
     at = 128 + len(pad8(CONFIG))
-    image_row("ok", "whole", whole, n=7, config=CONFIG.hex(), state=STATE.hex())
-    image_row("ok", "without_config_and_state",
-              image(head(cfg=b"", state=b""), b"", b""), n=7, config="", state="")
+    image_row("ok", "whole", whole, n=7, config=CONFIG.hex(), state=STATE.hex(),
+              addresses=ADDRESSES.hex())
+    image_row("ok", "with_nothing_in_it",
+              image(cfg=b"", state=b"", addresses=b""), n=7, config="", state="",
+              addresses="")
     image_row("bad", "empty", b"")
     image_row("bad", "link_0", image(head(n=0)))
     image_row("bad", "offset_below_0", image(head(offset=-1)))
-    image_row("bad", "reserved_bytes", image(head(zero=1)))
+    image_row("bad", "addresses_of_129_bytes",
+              image(addresses=b"a" * 129))
+    image_row("bad", "addresses_longer_than_the_image",
+              image(head(address_bytes=len(ADDRESSES) + 8)))
+    image_row("bad", "padding_of_the_addresses",
+              image(flip=at + len(pad8(STATE)) + len(ADDRESSES)))
     image_row("bad", "reserved_word", image(head(zero2=1)))
     image_row("bad", "state_one_too_long", image(head(state_bytes=len(STATE) + 8)))
     image_row("bad", "state_of_4_GiB", image(head(state_bytes=1 << 32)))

@@ -69,8 +69,8 @@ static void read_image(const uint8_t *bytes, size_t n)
 	if (image.state.n > 0)
 		memcpy(out + hr_snapshot_state_at(image.config.n), image.state.p,
 		       image.state.n);
-	HOLDS(hr_snapshot_image_write(out, &image.head, image.config, set.hash_key) ==
-	      n);
+	HOLDS(hr_snapshot_image_write(out, &image.head, image.config, image.addresses,
+				      set.hash_key) == n);
 	HOLDS(memcmp(out, bytes, n) == 0);
 	free(out);
 }

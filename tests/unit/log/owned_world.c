@@ -147,6 +147,12 @@ struct box *box_start_at(struct world *w, uint64_t seed,
 	return start_as(w, seed, start, false);
 }
 
+struct box *box_look_on_from(struct world *w, uint64_t seed,
+			     const struct hr_log_start *start)
+{
+	return start_as(w, seed, start, true);
+}
+
 struct box *box_look_on(struct world *w, uint64_t seed)
 {
 	return start_as(w, seed, NULL, true);

@@ -59,6 +59,8 @@ struct box *box_start_at(struct world *w, uint64_t seed,
 			 const struct hr_log_start *start);
 /* One whose shard is another appliance's. */
 struct box *box_look_on(struct world *w, uint64_t seed);
+struct box *box_look_on_from(struct world *w, uint64_t seed,
+			     const struct hr_log_start *start);
 /* Killed: nothing is closed but memory. */
 void box_kill(struct box *b);
 

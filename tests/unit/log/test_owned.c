@@ -707,6 +707,25 @@ static void a_shard_of_another_is_followed_and_not_fenced(void)
 	world_fini(&w);
 }
 
+/* The FENCE lies before what a snapshot holds, and may be trimmed. */
+static void a_snapshot_says_where_the_owner_of_a_followed_shard_listens(void)
+{
+	struct world w;
+	struct box *a = owner_of(&w, 3), *c;
+	struct hr_log_start start = { .chain = a->owned->chain,
+				      .offset = a->links[3]->offset };
+
+	CU_ASSERT_EQUAL_FATAL(start.chain.n, 4);
+	CU_ASSERT_STRING_EQUAL(a->links[3]->addresses, a->addresses);
+	fake_store_trim(w.store, 0, start.offset);
+	c = box_look_on_from(&w, 3, &start);
+	world_run(&w, 10);
+	CU_ASSERT_STRING_EQUAL(c->owned->addresses, a->addresses);
+	CU_ASSERT_EQUAL(atomic_load(&c->owned->view.incarnation), 1);
+	CU_ASSERT_EQUAL(c->owned->followed.n, 4);
+	world_fini(&w);
+}
+
 /* The log was trimmed while this process stood still. */
 static void a_follower_whose_place_is_trimmed_goes_on_with_what_is_left(void)
 {
@@ -872,6 +891,8 @@ int main(void)
 		  a_shard_that_was_lost_is_taken_back_by_the_operators_word },
 		{ "a shard of another is followed, and not fenced",
 		  a_shard_of_another_is_followed_and_not_fenced },
+		{ "a snapshot says where the owner of a followed shard listens",
+		  a_snapshot_says_where_the_owner_of_a_followed_shard_listens },
 		{ "a follower whose place is trimmed goes on with what is left",
 		  a_follower_whose_place_is_trimmed_goes_on_with_what_is_left },
 		{ "what is lost, and what is taken, is written down",

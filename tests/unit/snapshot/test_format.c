@@ -73,15 +73,16 @@ static void image_again(const struct vector_row *row,
 	const uint32_t config_bytes = image->head.config_bytes;
 	uint8_t *out = malloc(row->n_bytes);
 
-	CU_ASSERT_EQUAL(hr_snapshot_image_bytes(config_bytes, image->head.state_bytes),
+	CU_ASSERT_EQUAL(hr_snapshot_image_bytes(config_bytes, image->head.state_bytes,
+						image->head.address_bytes),
 			row->n_bytes);
 	memset(out, 0xee, row->n_bytes);
 	if (image->state.n > 0)
 		memcpy(out + hr_snapshot_state_at(config_bytes), image->state.p,
 		       image->state.n);
-	CU_ASSERT_EQUAL(
-		hr_snapshot_image_write(out, &image->head, image->config, set.hash_key),
-		row->n_bytes);
+	CU_ASSERT_EQUAL(hr_snapshot_image_write(out, &image->head, image->config,
+						image->addresses, set.hash_key),
+			row->n_bytes);
 	CU_ASSERT_EQUAL(memcmp(out, row->bytes, row->n_bytes), 0);
 	free(out);
 }
@@ -100,6 +101,7 @@ static void check_image(const struct vector_row *row)
 	CU_ASSERT_EQUAL(image.head.n, vector_number(row, "n"));
 	check_hex(image.config, vector_get(row, "config"));
 	check_hex(image.state, vector_get(row, "state"));
+	check_hex(image.addresses, vector_get(row, "addresses"));
 	CU_ASSERT_EQUAL(hr_snapshot_head_fits(&image.head, &set, shard, &err), 0);
 	image_again(row, &image);
 	spoil(image_try, row->bytes, row->n_bytes);

@@ -78,7 +78,7 @@ static void add(uint64_t n, uint8_t name)
 
 	memset(image, name, sizeof(image));
 	bytes = hr_snapshot_image_write(image, &head, (struct hr_str){ image, 0 },
-					set.hash_key);
+					(struct hr_str){ image, 0 }, set.hash_key);
 	m.image_bytes = bytes;
 	memcpy(m.digest.b, image + bytes - 16, 16);
 	bytes = hr_snapshot_chunk_encode(record, &set, shard, &id, 0,

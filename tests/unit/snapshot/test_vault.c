@@ -52,12 +52,12 @@ static uint8_t *image_of(uint64_t n, size_t *bytes)
 		.offset = (int64_t)(2 * n),
 		.state_bytes = STATE_BYTES,
 	};
-	uint8_t *image = malloc(hr_snapshot_image_bytes(0, STATE_BYTES));
+	uint8_t *image = malloc(hr_snapshot_image_bytes(0, STATE_BYTES, 0));
 
 	for (uint32_t i = 0; i < STATE_BYTES; i++)
 		image[hr_snapshot_state_at(0) + i] = (uint8_t)(n + i / 7);
 	*bytes = hr_snapshot_image_write(image, &head, (struct hr_str){ NULL, 0 },
-					 set.hash_key);
+					 (struct hr_str){ NULL, 0 }, set.hash_key);
 	return image;
 }
 
