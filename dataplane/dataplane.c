@@ -392,7 +392,7 @@ static int start_views(struct hr_dataplane *d, struct hr_err *err)
 
 static int make_memory(struct hr_dataplane *d, struct hr_err *err)
 {
-	const uint32_t n = d->set.n_shards;
+	const uint32_t n = d->config.n_shards; /* as the data set must have */
 	uint32_t per_shard =
 		(uint32_t)(d->config.epoch_budget_bytes / HR_RECORD_MAX / n);
 	int r;
@@ -421,10 +421,7 @@ static int make_memory(struct hr_dataplane *d, struct hr_err *err)
 	if (r < 0)
 		return r;
 	r = hr_feed_new(&d->feed, n, d->config.log_keep_memory_bytes);
-	if (r < 0)
-		return hr_fail(err, r, "no memory for folded links");
-	hr_dataplane_begin_feed(d);
-	return 0;
+	return r < 0 ? hr_fail(err, r, "no memory for folded links") : 0;
 }
 
 static int launch(struct hr_dataplane *d, struct hr_err *err)
@@ -440,18 +437,24 @@ static int launch(struct hr_dataplane *d, struct hr_err *err)
 	return 0;
 }
 
-int hr_dataplane_start(struct hr_dataplane *d, struct hr_err *err)
+int hr_dataplane_prepare(struct hr_dataplane *d, struct hr_err *err)
 {
 	int r = make_keys(d, err);
 
-	if (r < 0)
-		return r;
-	r = hr_eal_start(&d->config, "headrace-dataplane", err);
+	if (r == 0)
+		r = hr_eal_start(&d->config, "headrace-dataplane", err);
 	if (r < 0)
 		return r;
 	d->has_eal = true;
-	if ((r = make_memory(d, err)) < 0 ||
-	    (r = hr_ports_open(&d->ports, &d->config, err)) < 0 ||
+	return make_memory(d, err);
+}
+
+int hr_dataplane_start(struct hr_dataplane *d, struct hr_err *err)
+{
+	int r;
+
+	hr_dataplane_begin_feed(d);
+	if ((r = hr_ports_open(&d->ports, &d->config, err)) < 0 ||
 	    (r = start_with_nice(d, LOG_NICE, start_owner, err)) < 0 ||
 	    (r = make_workers(d, err)) < 0 ||
 	    (r = start_with_nice(d, VIEW_NICE, start_views, err)) < 0 ||

@@ -6,8 +6,11 @@
  * dataplane - all rooms of the packet process, made in the order in which each needs
  * the ones before it, and taken down in the reverse order. Main thread.
  *
- *   stats ─▶ data set (waits for Kafka) ─▶ snapshots are read ─▶ keys ─▶ EAL ─▶ epoch pool, rings, feed
- *   ─▶ ports ─▶ owner ─▶ workers made ─▶ views ─▶ ports start ─▶ workers run
+ *   stats ─┬─▶ data set (waits for the log) ─▶ snapshots are read ─┬─▶ ports ─▶ owner
+ *          └─▶ keys ─▶ EAL ─▶ epoch pool, rings, feed ─────────────┘
+ *   ─▶ workers made ─▶ views ─▶ ports start ─▶ workers run
+ *
+ * No port is opened before: what came by it would find nobody.
  */
 
 #include <pthread.h>
@@ -117,6 +120,8 @@ int hr_dataplane_start_snapshots(struct hr_dataplane *d, struct hr_err *err);
 int hr_dataplane_begin(struct hr_dataplane *d, struct hr_err *err);
 /* 1: the data set is found; 0: still looking; a negated errno: it cannot be used. */
 int hr_dataplane_searched(struct hr_dataplane *d, struct hr_err *err);
+/* What takes time and needs nothing of the log, while that is searched for. */
+int hr_dataplane_prepare(struct hr_dataplane *d, struct hr_err *err);
 /* Everything else, up to running workers. On failure hr_dataplane_end() clears up. */
 int hr_dataplane_start(struct hr_dataplane *d, struct hr_err *err);
 /* Ten times a second: gauges, the ports' counters, the pace of the log. Returns 0, or

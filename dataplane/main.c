@@ -17,6 +17,7 @@
 #include "dataplane/dataplane.h"
 
 #define ROUND_MS 100
+#define STARTING_ROUND_MS 5
 
 static const char usage[] =
 	"headrace-dataplane: takes beacons from its ports, writes them to the log and "
@@ -141,16 +142,19 @@ static int serve(struct process *p, struct hr_err *err)
 		{ .fd = hr_control_fd(p->control), .events = POLLIN },
 	};
 	uint64_t next_us = 0;
-	int r = 0;
+	int r = hr_dataplane_prepare(&p->dataplane, err);
 
 	while (r == 0 && !was_told_to_stop(p)) {
-		uint64_t now_us = hr_mono_us();
+		const uint64_t now_us = hr_mono_us();
+		const int round_ms = p->dataplane.state == HR_STATE_STARTING
+					     ? STARTING_ROUND_MS
+					     : ROUND_MS;
 
 		if (now_us >= next_us) {
 			r = round_of_work(p, err);
-			next_us = now_us + ROUND_MS * 1000;
+			next_us = now_us + (uint64_t)round_ms * 1000;
 		}
-		poll(fds, 2, ROUND_MS);
+		poll(fds, 2, round_ms);
 		hr_control_serve(p->control);
 	}
 	return r;

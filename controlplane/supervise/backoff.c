@@ -19,8 +19,10 @@ uint32_t hr_backoff_next_ms(struct hr_backoff *b, uint64_t lived_ms)
 {
 	uint32_t now;
 
-	if (lived_ms >= HR_BACKOFF_LIVED_MS)
+	if (lived_ms >= HR_BACKOFF_LIVED_MS) {
 		b->next_ms = b->first_ms;
+		return 0;
+	}
 	now = b->next_ms;
 	b->next_ms = doubled(b, now);
 	return now;

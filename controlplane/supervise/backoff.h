@@ -3,9 +3,9 @@
 #define HR_BACKOFF_H
 
 /*
- * backoff - how long to wait before a program that died is started again: the
- * configured delay, doubled each time it dies young, HR_BACKOFF_MAX_MS at most.
- * A program that lived for HR_BACKOFF_LIVED_MS starts over with the first delay.
+ * backoff - how long to wait before a program that died is started again. One that
+ * lived for HR_BACKOFF_LIVED_MS is started at once: senders wait for it. One that died
+ * younger waits for the configured delay, doubled each time, HR_BACKOFF_MAX_MS at most.
  * One thread.
  */
 
@@ -13,7 +13,7 @@
 
 /* A delay configured longer than the maximum stays as it is. */
 #define HR_BACKOFF_MAX_MS 30000u
-#define HR_BACKOFF_LIVED_MS 60000u
+#define HR_BACKOFF_LIVED_MS 10000u
 
 struct hr_backoff {
 	uint32_t first_ms, next_ms;

@@ -67,6 +67,13 @@ static int lowest_read(struct hr_kafka *client, rd_kafka_topic_t *rkt,
 		       last[0] != '\0' ? "; last error: " : "", last);
 }
 
+static uint32_t left_ms(uint64_t until_us)
+{
+	uint64_t now = hr_mono_us();
+
+	return now < until_us ? (uint32_t)((until_us - now) / 1000) + 1 : 1;
+}
+
 static int find_lowest(struct hr_data_set *out, const struct hr_config *config,
 		       const char *topic, uint64_t until_us, struct hr_err *err)
 {
@@ -89,6 +96,9 @@ static int find_lowest(struct hr_data_set *out, const struct hr_config *config,
 	if (r < 0)
 		return r;
 	rkt = rd_kafka_topic_new(hr_kafka_handle(client), topic, NULL);
+	/* A client that does not know the leader yet looks for the beginning again only
+	 * after half a second. */
+	(void)hr_kafka_warm(client, rkt, left_ms(until_us), NULL);
 	if (rd_kafka_consume_start(rkt, 0, RD_KAFKA_OFFSET_BEGINNING) == 0) {
 		r = lowest_read(client, rkt, out, until_us, err);
 		rd_kafka_consume_stop(rkt, 0);
@@ -196,13 +206,6 @@ static int agree(const struct hr_data_set *set, const struct hr_config *config,
 			       "writes generation %u; use the one that made it",
 			       topic, set->generation, config->generation);
 	return 0;
-}
-
-static uint32_t left_ms(uint64_t until_us)
-{
-	uint64_t now = hr_mono_us();
-
-	return now < until_us ? (uint32_t)((until_us - now) / 1000) + 1 : 1;
 }
 
 int hr_data_set_find(struct hr_data_set *out, const struct hr_config *config, bool make,

@@ -27,7 +27,9 @@ static void a_long_life_starts_over(void)
 	for (int i = 0; i < 9; i++)
 		(void)hr_backoff_next_ms(&b, 0);
 	CU_ASSERT_EQUAL(hr_backoff_next_ms(&b, HR_BACKOFF_LIVED_MS - 1), 30000);
-	CU_ASSERT_EQUAL(hr_backoff_next_ms(&b, HR_BACKOFF_LIVED_MS), 500);
+	CU_ASSERT_EQUAL(hr_backoff_next_ms(&b, HR_BACKOFF_LIVED_MS), 0);
+	CU_ASSERT_EQUAL(hr_backoff_next_ms(&b, HR_BACKOFF_LIVED_MS), 0);
+	CU_ASSERT_EQUAL(hr_backoff_next_ms(&b, 0), 500);
 	CU_ASSERT_EQUAL(hr_backoff_next_ms(&b, 0), 1000);
 }
 
