@@ -348,7 +348,7 @@ static int start_with_nice(struct hr_dataplane *d, int nice,
 
 /* ---- views ----------------------------------------------------------------------- */
 
-static bool owns(const void *ctx, uint16_t shard)
+bool hr_dataplane_owns(const void *ctx, uint16_t shard)
 {
 	const struct hr_owner *owner = ctx;
 
@@ -366,7 +366,7 @@ static int start_view(struct hr_dataplane *d, const struct hr_view_ops *ops,
 		.set = &d->set,
 		.feed = d->feed,
 		.stats = d->stats,
-		.owns = owns,
+		.owns = hr_dataplane_owns,
 		.owner = d->owner,
 	};
 	int r = ops->start(&d->views[d->n_views].view, &conf, err);

@@ -114,6 +114,8 @@ const struct hr_log_start *hr_dataplane_begins(const struct hr_dataplane *d,
 					       uint16_t shard);
 struct hr_fold *hr_dataplane_take_fold(struct hr_dataplane *d, uint16_t shard);
 void hr_dataplane_begin_feed(struct hr_dataplane *d);
+/* Is the shard ours, as far as its chain is read? Of an hr_owner; any thread. */
+bool hr_dataplane_owns(const void *owner, uint16_t shard);
 int hr_dataplane_start_snapshots(struct hr_dataplane *d, struct hr_err *err);
 
 /* Statistics and the search for the data set. */

@@ -83,6 +83,11 @@ static uint64_t position(void *ctx, uint32_t view, uint16_t shard)
 	return v->ops->applied(v->view, shard);
 }
 
+static bool owns(const void *ctx, uint16_t shard)
+{
+	return hr_dataplane_owns(((const struct hr_dataplane *)ctx)->owner, shard);
+}
+
 int hr_dataplane_start_snapshots(struct hr_dataplane *d, struct hr_err *err)
 {
 	const struct hr_snapshotter_conf conf = {
@@ -92,6 +97,7 @@ int hr_dataplane_start_snapshots(struct hr_dataplane *d, struct hr_err *err)
 		.recovery = atomic_load(&d->recovery),
 		.n_views = d->n_views,
 		.position = position,
+		.owns = owns,
 		.ctx = d,
 	};
 

@@ -12,6 +12,7 @@
 #include "dataplane/log/owned_impl.h"
 
 #define SECOND_US 1000000u
+#define SILENT_US 10000000u
 
 /* ---- what others see ------------------------------------------------------- */
 
@@ -160,6 +161,17 @@ static const char *why_late(struct hr_owned *s, struct hr_err *err)
 	return err->text[0] != '\0' ? err->text : "the log has not answered";
 }
 
+/* Read back long ago, and the writer still refers to its bytes: enough of those, and no
+ * buffer is left. */
+static bool is_silent(const struct hr_owned *s, const struct hr_now *now)
+{
+	for (const struct hr_append *a = s->appends; a != NULL; a = a->next)
+		if (a->is_done && !a->is_reported &&
+		    now->mono_us - a->sent_us > SILENT_US)
+			return true;
+	return false;
+}
+
 /* Returns true when there is trouble: then the shard is recovering. */
 static bool has_trouble(struct hr_owned *s, const struct hr_now *now)
 {
@@ -175,6 +187,13 @@ static bool has_trouble(struct hr_owned *s, const struct hr_now *now)
 		hr_owned_recover(s, now, hr_owned_jitter(s, s->backoff_ms), false,
 				 "appending to the log: %s", why);
 		s->backoff_ms = hr_owned_grow(s->backoff_ms, HR_BACKOFF_MAX_MS);
+		return true;
+	}
+	if (is_silent(s, now)) {
+		hr_owned_recover(s, now, hr_owned_jitter(s, HR_BACKOFF_MIN_MS), false,
+				 "a link was read back, and %u s later its writer has "
+				 "not reported it",
+				 SILENT_US / SECOND_US);
 		return true;
 	}
 	if (s->deadline_us == 0 || now->mono_us < s->deadline_us)

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/config.h"
 #include "common/log.h"
+#include "common/mutant.h"
 #include "dataplane/snapshot/marks.h"
 #include "dataplane/snapshot/mirror.h"
 #include "dataplane/snapshot/snapshotter.h"
@@ -176,6 +177,12 @@ static void tell_state(struct hr_snapshotter *p, struct shard *s, const char *wh
 	pthread_mutex_unlock(&p->lock);
 }
 
+static bool owns(const struct hr_snapshotter *p, const struct shard *s)
+{
+	return p->conf.owns == NULL || HR_MUTANT(tidied_by_other) ||
+	       p->conf.owns(p->conf.ctx, s->mirror.shard);
+}
+
 static int tidy(struct hr_snapshotter *p, struct shard *s, struct hr_err *err)
 {
 	uint64_t positions[VIEWS_MOST];
@@ -186,11 +193,19 @@ static int tidy(struct hr_snapshotter *p, struct shard *s, struct hr_err *err)
 	int r = 0;
 
 	s->tidied_us = hr_mono_us();
+	if (!owns(p, s)) {
+		tell_state(p, s, "another appliance owns the shard", 0);
+		return 0;
+	}
 	if (!positions_read(p, s->mirror.shard, positions)) {
 		tell_state(p, s, "the position of a view is not known", 0);
 		return 0;
 	}
-	r = hr_vault_tidy(&s->vault, &needs, err);
+	/* A position that nothing covers is older than what somebody else has deleted:
+	 * the shard may be another's already, with views that stand elsewhere. */
+	if (HR_MUTANT(tidied_by_other) ||
+	    hr_snapshot_index_covers(&s->vault.index, &needs))
+		r = hr_vault_tidy(&s->vault, &needs, err);
 	why_not = point_find(p, s, &needs, &point);
 	tell_state(p, s, why_not, point);
 	return r;
@@ -204,7 +219,7 @@ static bool is_due(const struct hr_snapshotter *p, const struct shard *s,
 	const struct hr_config *config = p->conf.config;
 
 	if (s->has_failed || s->mirror.at.chain.n <= s->written_n ||
-	    now_us < s->not_before_us)
+	    now_us < s->not_before_us || !owns(p, s))
 		return false;
 	return now_us - s->written_us >= config->snapshot_interval_us ||
 	       s->mirror.log_bytes - s->written_bytes >= config->snapshot_log_bytes;

@@ -514,6 +514,10 @@ static void committed(struct hr_topics_publisher *p, uint64_t cycle_us)
 		 "topics: shard %u: %u links, %" PRIu64 " bytes in %" PRIu64 " us",
 		 p->shape.shard, p->batch.n_links, p->batch.sent_bytes, cycle_us);
 
+	/* One that was very long says nothing of the next: the process stood still, or the
+	 * brokers did. */
+	if (cycle_us > CYCLE_LONG_US)
+		cycle_us = CYCLE_LONG_US;
 	p->mean_cycle_us = p->mean_cycle_us == 0
 				   ? cycle_us
 				   : (7 * p->mean_cycle_us + cycle_us) / 8;

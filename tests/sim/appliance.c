@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,13 +16,13 @@
 #include "dataplane/shard/intake.h"
 #include "dataplane/shard/ring.h"
 #include "dataplane/shard/streams.h"
-#include "dataplane/snapshot/mirror.h"
 #include "dataplane/snapshot/recovery.h"
-#include "dataplane/snapshot/vault.h"
+#include "dataplane/snapshot/snapshotter.h"
 #include "dataplane/view/feed.h"
 #include "tests/sim/appliance.h"
 #include "tests/sim/coro.h"
 #include "tests/sim/env.h"
+#include "tests/sim/trimmer.h"
 #include "tests/sim/views.h"
 #include "tests/sim/world.h"
 
@@ -30,6 +31,7 @@
 #define ANSWERS_AT_ONCE 16u
 #define TOLD_MAX 64u
 #define TICK_US 20000u
+#define SHARDS_MAX 16u
 #define SLICE 3u /* events folded between two looks at the rest */
 
 struct shard {
@@ -38,8 +40,6 @@ struct shard {
 	struct hr_fold *fold;
 	struct hr_streams *streams;
 	uint64_t incarnation; /* that answers carry */
-	struct hr_mirror mirror;
-	struct hr_vault vault;
 	/* What the worker was told and has not done yet. */
 	struct hr_link *told[TOLD_MAX];
 	uint32_t n_told;
@@ -53,7 +53,9 @@ struct sim_appliance {
 	uint32_t index;
 	char address[16];
 	uint64_t life; /* of this start: events of an older one do nothing */
-	bool is_up, is_stepping_soon, is_redis_soon;
+	bool is_up;    /* there is a process */
+	bool is_open;  /* and what it begins with was read from snapshots */
+	bool is_stepping_soon, is_redis_soon;
 	uint64_t paused_until_us;
 
 	struct hr_log *log;
@@ -67,7 +69,11 @@ struct sim_appliance {
 	struct hr_keyring *keys;
 	struct hr_beacon_rules rules;
 	struct hr_tokens tokens;
-	struct hr_snapshot_store *snapshots;
+	struct sim_coro *opening;
+	atomic_bool ends;
+	struct hr_recovery *recovery;
+	struct hr_snapshotter *snapshotter;
+	struct sim_trimmer *trimmer;
 	struct shard *shards;
 };
 
@@ -90,7 +96,7 @@ static void due(struct sim *sim, void *arg, uint64_t life)
 	struct sim_appliance *a = arg;
 	struct sim_env *before;
 
-	if (a->life != life || !a->is_up)
+	if (a->life != life || !a->is_open)
 		return;
 	if (sim->now_us < a->paused_until_us) {
 		sim_after(sim, a->paused_until_us - sim->now_us, due, a, life);
@@ -107,7 +113,7 @@ static void step_soon(void *arg)
 	struct sim_appliance *a = arg;
 	struct sim *sim = a->stores.sim;
 
-	if (a->is_stepping_soon || !a->is_up)
+	if (a->is_stepping_soon || !a->is_open)
 		return;
 	a->is_stepping_soon = true;
 	sim_after(sim, 5 + sim_below(&sim->random, 60), due, a, a->life);
@@ -117,7 +123,7 @@ static void tick(struct sim *sim, void *arg, uint64_t life)
 {
 	struct sim_appliance *a = arg;
 
-	if (a->life != life || !a->is_up)
+	if (a->life != life || !a->is_open)
 		return;
 	step_soon(a);
 	sim_after(sim, TICK_US, tick, a, life);
@@ -129,7 +135,7 @@ static void redis_due(struct sim *sim, void *arg, uint64_t life)
 	struct sim_env *before;
 	uint64_t us;
 
-	if (a->life != life || !a->is_up)
+	if (a->life != life || !a->is_open)
 		return;
 	if (sim->now_us < a->paused_until_us) {
 		sim_after(sim, a->paused_until_us - sim->now_us, redis_due, a, life);
@@ -147,7 +153,7 @@ static void redis_news(struct sim *sim, void *arg, uint64_t life)
 {
 	struct sim_appliance *a = arg;
 
-	if (a->life != life || !a->is_up)
+	if (a->life != life || !a->is_open)
 		return;
 	a->is_redis_soon = false;
 	if (sim->now_us < a->paused_until_us)
@@ -442,7 +448,7 @@ void sim_appliance_datagram(struct sim_appliance *a, uint32_t sender,
 {
 	struct sim_env *before;
 
-	if (!a->is_up || sim_now(a->stores.sim) < a->paused_until_us)
+	if (!a->is_open || sim_now(a->stores.sim) < a->paused_until_us)
 		return;
 	before = sim_env_enter(&a->env);
 	take_datagram(a, sender, bytes, n);
@@ -530,7 +536,7 @@ bool sim_appliance_event(struct sim_appliance *a, uint16_t shard, const char *js
 		.received_us = hr_wall_us(),
 		.payload = { (const uint8_t *)json, (uint32_t)strlen(json) },
 	};
-	bool took = a->is_up && sim_now(a->stores.sim) >= a->paused_until_us &&
+	bool took = a->is_open && sim_now(a->stores.sim) >= a->paused_until_us &&
 		    hr_intake_add(&a->shards[shard].intake, &item, hr_mono_us()) ==
 			    HR_DROP_NONE;
 
@@ -543,15 +549,22 @@ bool sim_appliance_event(struct sim_appliance *a, uint16_t shard, const char *js
 
 static void shard_start(struct sim_appliance *a, uint16_t i)
 {
+	struct hr_recovered *found = &a->recovery->shards[i];
 	struct hr_owned_cells cells;
 	struct shard *s = &a->shards[i];
 	struct hr_err err;
 
 	for (hr_cell **c = (hr_cell **)&cells; c < (hr_cell **)(&cells + 1); c++)
 		*c = a->cells;
-	if (hr_fold_new(&s->fold, a->stores.set, i, a->stores.config->stream_max) < 0 ||
-	    hr_owned_init(&s->owned, &a->conf, i, NULL, &cells, &err) < 0)
+	s->fold = found->fold;
+	found->fold = NULL;
+	if (s->fold != NULL)
+		sim_happened(a->stores.sim, SIM_STARTS);
+	if ((s->fold == NULL && hr_fold_new(&s->fold, a->stores.set, i,
+					    a->stores.config->stream_max) < 0) ||
+	    hr_owned_init(&s->owned, &a->conf, i, &found->start, &cells, &err) < 0)
 		abort();
+	hr_feed_begin(a->feed, i, found->start.chain.n);
 	s->intake = (struct hr_intake){
 		.pool = a->pool,
 		.closed_ring = a->closed,
@@ -632,24 +645,64 @@ static void chain_config(struct sim_appliance *a)
 	setting[HR_CHAIN_DEDUP_MAX] = c->dedup_max;
 }
 
-void sim_appliance_start(struct sim_appliance *a)
+static uint64_t position(void *ctx, uint32_t view, uint16_t shard)
+{
+	struct sim_appliance *a = ctx;
+	bool is_redis = view == 0 && a->redis != NULL;
+
+	return is_redis ? hr_view_redis.applied(a->redis, shard)
+			: sim_topics_view_applied(a->topics, shard);
+}
+
+static void tell_trimmer(struct sim *sim, void *arg, uint64_t life)
+{
+	struct sim_appliance *a = arg;
+	struct hr_snapshot_said said[SHARDS_MAX];
+	bool is_ready[SHARDS_MAX];
+
+	if (a->life != life || !a->is_open)
+		return;
+	sim_after(sim, SIM_SECOND, tell_trimmer, a, life);
+	if (sim->now_us < a->paused_until_us)
+		return;
+	for (uint16_t s = 0; s < a->stores.set->n_shards; s++) {
+		hr_snapshotter_said(a->snapshotter, s, &said[s]);
+		is_ready[s] =
+			atomic_load(&a->shards[s].owned.view.state) == HR_SHARD_READY;
+	}
+	sim_trimmer_tell(a->trimmer, said, is_ready);
+}
+
+static void snapshots_start(struct sim_appliance *a)
+{
+	const struct hr_snapshotter_conf conf = {
+		.config = a->stores.config,
+		.set = a->stores.set,
+		.feed = a->feed,
+		.recovery = a->recovery,
+		.n_views = (a->redis != NULL ? 1u : 0u) + (a->topics != NULL ? 1u : 0u),
+		.position = position,
+		.owns = owns,
+		.ctx = a,
+	};
+
+	if (!a->stores.has_snapshots)
+		return;
+	a->snapshotter = sim_snapshotter_new(a->stores.sim, &conf);
+	if (a->trimmer == NULL)
+		a->trimmer =
+			sim_trimmer_new(a->stores.sim, a->stores.config, a->stores.set);
+	tell_trimmer(a->stores.sim, a, a->life);
+}
+
+/* All that is made of what was recovered. */
+static void open_rooms(struct sim_appliance *a)
 {
 	const uint32_t n = a->stores.set->n_shards;
 	const struct hr_config *c = a->stores.config;
 	struct hr_log_conf log = { c, a->stores.set, "log" };
-	struct sim_env *before;
 	struct hr_err err;
 
-	if (a->is_up)
-		return;
-	sim_trace(a->stores.sim, "appliance %u starts", a->index);
-	a->env.booted_us = sim_now(a->stores.sim) / 2; /* never 0: it is not "never" */
-	before = sim_env_enter(&a->env);
-	a->life++;
-	a->is_up = true;
-	a->is_stepping_soon = a->is_redis_soon = false;
-	a->paused_until_us = 0;
-	a->clock = (struct hr_record_clock){ 0 };
 	sim_store_use(a->stores.log, step_soon, a);
 	a->shards = aligned_alloc(64, (n * sizeof(*a->shards) + 63) & ~(size_t)63);
 	if (a->shards == NULL ||
@@ -672,11 +725,57 @@ void sim_appliance_start(struct sim_appliance *a)
 			   hook_forget, hook_cloned, NULL },
 	};
 	chain_config(a);
+	a->is_open = true;
 	for (uint16_t i = 0; i < n; i++)
 		shard_start(a, i);
 	views_start(a);
-	sim_env_enter(before);
+	snapshots_start(a);
 	tick(a->stores.sim, a, a->life);
+	step_soon(a);
+}
+
+/* A coroutine: as the dataplane begins. */
+static void recover(void *arg)
+{
+	struct sim_appliance *a = arg;
+	struct hr_err err;
+	int r = 0;
+
+	if (hr_recovery_new(&a->recovery, a->stores.set) < 0)
+		abort();
+	sim_store_use(a->stores.log, step_soon, a);
+	while (a->stores.has_snapshots &&
+	       (r = hr_recovery_run(a->recovery, a->stores.config, a->stores.set,
+				    &a->ends, &err)) == -EIO &&
+	       !atomic_load(&a->ends))
+		sim_coro_sleep(200000);
+	if (atomic_load(&a->ends))
+		return;
+	if (r < 0)
+		sim_violated(a->stores.sim, "liveness", "appliance %u: recovery: %s",
+			     a->index, err.text);
+	else
+		open_rooms(a);
+}
+
+void sim_appliance_start(struct sim_appliance *a)
+{
+	struct sim_env *before;
+
+	if (a->is_up)
+		return;
+	sim_trace(a->stores.sim, "appliance %u starts", a->index);
+	a->env.booted_us = sim_now(a->stores.sim) / 2; /* never 0: it is not "never" */
+	a->env.not_before_us = 0;
+	before = sim_env_enter(&a->env);
+	a->life++;
+	a->is_up = true;
+	a->is_stepping_soon = a->is_redis_soon = false;
+	a->paused_until_us = 0;
+	a->clock = (struct hr_record_clock){ 0 };
+	atomic_store(&a->ends, false);
+	a->opening = sim_coro_new(a->stores.sim, recover, a);
+	sim_env_enter(before);
 }
 
 static void shard_end(struct sim_appliance *a, struct shard *s)
@@ -692,17 +791,13 @@ static void shard_end(struct sim_appliance *a, struct shard *s)
 	(void)a;
 }
 
-void sim_appliance_kill(struct sim_appliance *a)
+static void close_rooms(struct sim_appliance *a)
 {
-	struct sim_env *before;
 	void *got;
 
-	if (!a->is_up)
-		return;
-	sim_trace(a->stores.sim, "appliance %u is killed", a->index);
-	before = sim_env_enter(&a->env);
-	a->is_up = false;
-	a->life++;
+	hr_snapshotter_stop(a->snapshotter);
+	a->snapshotter = NULL;
+	a->is_open = false;
 	while (rte_ring_dequeue(a->closed, &got) == 0)
 		hr_epoch_put(a->pool, got);
 	for (uint16_t i = 0; i < a->stores.set->n_shards; i++)
@@ -719,6 +814,26 @@ void sim_appliance_kill(struct sim_appliance *a)
 	free(a->closed);
 	free(a->shards);
 	a->shards = NULL;
+}
+
+void sim_appliance_kill(struct sim_appliance *a)
+{
+	struct sim_env *before;
+
+	if (!a->is_up)
+		return;
+	sim_trace(a->stores.sim, "appliance %u is killed", a->index);
+	before = sim_env_enter(&a->env);
+	a->is_up = false;
+	a->life++;
+	atomic_store(&a->ends, true);
+	sim_coro_end(a->opening);
+	sim_coro_free(a->opening);
+	a->opening = NULL;
+	if (a->is_open)
+		close_rooms(a);
+	hr_recovery_free(a->recovery);
+	a->recovery = NULL;
 	sim_env_enter(before);
 }
 
@@ -730,7 +845,16 @@ void sim_appliance_pause(struct sim_appliance *a, uint64_t us)
 		  (unsigned long long)us / 1000);
 	if (a->paused_until_us < sim_now(a->stores.sim) + us)
 		a->paused_until_us = sim_now(a->stores.sim) + us;
-	for (uint16_t i = 0; i < a->stores.set->n_shards; i++)
+	if (!a->is_open)
+		sim_coro_pause(a->opening, us);
+	if (a->snapshotter != NULL)
+		sim_coro_pause(sim_snapshotter_coro(a->snapshotter), us);
+	sim_appliance_stop_view(a, us);
+}
+
+void sim_appliance_stop_view(struct sim_appliance *a, uint64_t us)
+{
+	for (uint16_t i = 0; a->is_open && i < a->stores.set->n_shards; i++)
 		if (a->shards[i].publisher != NULL)
 			sim_coro_pause(a->shards[i].publisher, us);
 }
@@ -747,12 +871,14 @@ void sim_appliance_step_clock(struct sim_appliance *a, int64_t us)
 
 bool sim_appliance_owns(const struct sim_appliance *a, uint16_t shard)
 {
-	return a->is_up && a->shards[shard].owned.phase == HR_PHASE_READY;
+	return a->is_open && a->shards[shard].owned.phase == HR_PHASE_READY;
 }
 
 bool sim_appliance_is_quiet(const struct sim_appliance *a)
 {
-	for (uint16_t i = 0; a->is_up && i < a->stores.set->n_shards; i++) {
+	if (a->is_up && !a->is_open)
+		return false;
+	for (uint16_t i = 0; a->is_open && i < a->stores.set->n_shards; i++) {
 		const struct shard *s = &a->shards[i];
 
 		if (s->n_told > 0 || hr_intake_is_busy(&s->intake) ||
@@ -771,7 +897,7 @@ void sim_appliance_describe(const struct sim_appliance *a)
 		[HR_PHASE_STOPPED] = "stopped",
 	};
 
-	for (uint16_t i = 0; a->is_up && i < a->stores.set->n_shards; i++) {
+	for (uint16_t i = 0; a->is_open && i < a->stores.set->n_shards; i++) {
 		const struct shard *s = &a->shards[i];
 		const struct hr_owned *o = &s->owned;
 
@@ -782,6 +908,13 @@ void sim_appliance_describe(const struct sim_appliance *a)
 			  (unsigned long long)o->chain.incarnation, o->n_waiting,
 			  o->flight != NULL ? "one" : "none", s->n_told, o->is_renewing,
 			  o->reason);
+		if (a->topics != NULL)
+			sim_trace(a->stores.sim,
+				  "appliance %u shard %u: topics at link %llu: %.120s",
+				  a->index, i,
+				  (unsigned long long)sim_topics_view_applied(a->topics,
+									      i),
+				  sim_topics_view_reason(a->topics, i));
 	}
 }
 
@@ -805,5 +938,7 @@ void sim_appliance_free(struct sim_appliance *a)
 	if (a == NULL)
 		return;
 	sim_appliance_kill(a);
+	if (a->trimmer != NULL)
+		sim_trimmer_free(a->trimmer);
 	free(a);
 }

@@ -24,6 +24,7 @@ struct sim_stores {
 	struct sim_redis *redis; /* NULL: no such view */
 	struct sim_kafka *kafka; /* NULL: no such view */
 	struct sim_snapshots *snapshots;
+	bool has_snapshots; /* written and recovered from */
 	struct sim_network *network;
 	uint32_t n_appliances;
 	uint8_t write_key[16]; /* of key id 1 */
@@ -40,6 +41,8 @@ void sim_appliance_start(struct sim_appliance *a);
 void sim_appliance_kill(struct sim_appliance *a);
 /* SIGSTOP until then. */
 void sim_appliance_pause(struct sim_appliance *a, uint64_t us);
+/* Its topics view alone stands still until then. */
+void sim_appliance_stop_view(struct sim_appliance *a, uint64_t us);
 bool sim_appliance_is_up(const struct sim_appliance *a);
 /* Its wall clock jumps. */
 void sim_appliance_step_clock(struct sim_appliance *a, int64_t us);

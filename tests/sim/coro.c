@@ -34,7 +34,7 @@ struct sim_coro {
 	void *stack;
 	uint64_t sleep_no; /* of the sleep that an event may end */
 	uint64_t paused_until_us;
-	bool is_over, is_running, is_freed;
+	bool is_over, is_running, is_freed, is_ending;
 	uint32_t n_events; /* that still hold a pointer to this */
 };
 
@@ -95,6 +95,7 @@ static void go_on(struct sim_coro *c)
 	running = c;
 	running->is_running = true;
 	if (SWAPS) {
+		running->has_begun = true;
 		swapcontext(&running->back, &running->context);
 	} else if (_setjmp(running->caller) == 0) {
 		if (running->has_begun)
@@ -164,8 +165,26 @@ void sim_coro_sleep(uint64_t us)
 {
 	struct sim_coro *c = running;
 
+	if (c->is_ending)
+		return;
 	wake_after(c, us);
 	leave(c);
+}
+
+void sim_coro_end(struct sim_coro *c)
+{
+	if (c == NULL || c->is_over)
+		return;
+	c->is_ending = true;
+	c->sleep_no++; /* what would wake it comes too late */
+	if (c->has_begun)
+		go_on(c);
+	c->is_over = true;
+}
+
+bool sim_coro_is_ending(void)
+{
+	return running != NULL && running->is_ending;
 }
 
 void sim_coro_wake(struct sim_coro *c)

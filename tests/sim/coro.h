@@ -22,6 +22,11 @@ void sim_coro_sleep(uint64_t us);
 void sim_coro_wake(struct sim_coro *coro);
 struct sim_coro *sim_coro_current(void);
 bool sim_coro_is_over(const struct sim_coro *coro);
+/* Its process died, and what it holds would be lost: it runs to its end now, and no sleep
+ * lasts any more. Its body has to see by itself that it ends. NULL is fine. */
+void sim_coro_end(struct sim_coro *coro);
+/* Of the one that runs; false: none does. */
+bool sim_coro_is_ending(void);
 /* It stands still until then (a stopped process). */
 void sim_coro_pause(struct sim_coro *coro, uint64_t us);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include "common/log.h"
 #include "common/mutant.h"
 #include "dataplane/stats/names.h"
+#include "tests/sim/coro.h"
 #include "tests/sim/env.h"
 #include "tests/sim/store.h"
 #include "tests/sim/world.h"
@@ -44,6 +46,8 @@ void sim_env_reset(void)
 
 int sim_clock_gettime(clockid_t clock, struct timespec *t);
 ssize_t sim_getrandom(void *out, size_t n, unsigned int flags);
+int sim_usleep(useconds_t us);
+int sim_poll(struct pollfd *fds, nfds_t n, int timeout_ms);
 
 int sim_clock_gettime(clockid_t clock, struct timespec *t)
 {
@@ -54,12 +58,44 @@ int sim_clock_gettime(clockid_t clock, struct timespec *t)
 		looked_at_us = sim->now_us;
 	looked_at_us += ++n_looks % LOOKS_A_US == 0;
 	us = looked_at_us;
+	if (us < running->not_before_us)
+		us = running->not_before_us;
 	if (clock == CLOCK_REALTIME)
 		us = (uint64_t)((int64_t)(us + SIM_EPOCH_US) + running->wall_skew_us);
 	else
 		us -= running->booted_us;
 	t->tv_sec = (time_t)(us / SIM_SECOND);
 	t->tv_nsec = (long)(us % SIM_SECOND) * 1000;
+	return 0;
+}
+
+/* The process does nothing for so long. */
+static void wait_us(uint64_t us)
+{
+	struct timespec t;
+
+	if (sim_coro_current() != NULL && !sim_coro_is_ending()) {
+		sim_coro_sleep(us);
+		return;
+	}
+	(void)sim_clock_gettime(CLOCK_MONOTONIC, &t);
+	running->not_before_us = running->booted_us + (uint64_t)t.tv_sec * SIM_SECOND +
+				 (uint64_t)t.tv_nsec / 1000 + us;
+}
+
+int sim_usleep(useconds_t us)
+{
+	wait_us(us);
+	return 0;
+}
+
+/* There is never anything: who has news for a reader has no file for it. */
+int sim_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+	for (nfds_t i = 0; i < n; i++)
+		fds[i].revents = 0;
+	if (timeout_ms > 0)
+		wait_us((uint64_t)timeout_ms * 1000);
 	return 0;
 }
 

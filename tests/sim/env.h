@@ -4,8 +4,9 @@
 
 /*
  * env - what a process of the run sees of the machine: its clocks and its random bits.
- * The shipped sources are compiled for the simulator with clock_gettime and getrandom
- * renamed to the two below (tests/sim/meson.build), so nothing of them knows.
+ * The shipped sources are compiled for the simulator with clock_gettime, getrandom, poll
+ * and usleep renamed (tests/sim/meson.build), so nothing of them knows. Who waits in a
+ * coroutine waits there; elsewhere the process' clock jumps.
  *
  * Within one moment of simulated time the clocks creep on with every look, so that code
  * which waits by looking at the clock comes to its end.
@@ -17,7 +18,9 @@ struct sim_env {
 	struct sim *sim;
 	uint64_t booted_us;   /* CLOCK_MONOTONIC began there */
 	int64_t wall_skew_us; /* the wall clock's error */
-	void *store_arg;      /* of sim_store_use(), and so on: see appliance.c */
+	uint64_t
+		not_before_us; /* somebody waited until then: its clock never goes back */
+	void *store_arg;       /* of sim_store_use(), and so on: see appliance.c */
 	void (*enter)(void *arg);
 };
 

@@ -378,10 +378,10 @@ const char *sim_judge_what_lags(const struct sim_judge *j,
 		char name[32];
 
 		(void)snprintf(name, sizeof(name), "headrace:shard:%u", s);
-		if (sim_redis_key_find(redis, name, &key))
+		if (redis != NULL && sim_redis_key_find(redis, name, &key))
 			(void)hr_position_parse((const char *)key.fields[0].value.p,
 						key.fields[0].value.n, &in_redis);
-		if (in_redis.n != j->shards[s].n_links)
+		if (redis != NULL && in_redis.n != j->shards[s].n_links)
 			return "Redis is behind the log";
 		if (!is_settled(j, kafka, events_topic, positions_topic, s) ||
 		    position_read(&j->shards[s].topics, kafka, positions_topic, s)->n !=

@@ -48,11 +48,23 @@ static const struct {
 #undef HR_MUTANT_ROW
 };
 
+static const char *const happenings[] = {
+	[SIM_SNAPSHOTS] = "records of snapshots",
+	[SIM_STARTS] = "starts behind one",
+	[SIM_REPLAYS] = "replays",
+	[SIM_TRIMS] = "trims",
+	[SIM_CUTS] = "cuts",
+	[SIM_LOSSES] = "losses accepted",
+	[SIM_TAKES] = "shards taken",
+	[SIM_CLONES] = "clones",
+};
+
 /* What a process says of its schedules, in memory that it shares with its parent. */
 struct tally {
 	uint64_t seed; /* of the schedule that runs, or ran last */
 	uint64_t n_schedules, n_violated, first; /* the first violated one, from 1 */
 	uint64_t n_events, n_records, n_kills, n_faults, simulated_us;
+	uint64_t happened[SIM_HAPPENINGS];
 	struct sim_result caught;
 };
 
@@ -89,6 +101,8 @@ static void run_one(uint64_t seed, int mutant, uint32_t trace_lines, struct tall
 	t->n_kills += r->n_kills;
 	t->n_faults += r->n_faults;
 	t->simulated_us += r->simulated_us;
+	for (int h = 0; h < SIM_HAPPENINGS; h++)
+		t->happened[h] += r->happened[h];
 	if (r->is_violated && t->n_violated++ == 0) {
 		t->first = t->n_schedules;
 		t->caught = *r;
@@ -155,7 +169,12 @@ static int run_all(const struct wish *w)
 		sum.n_kills += tallies[i].n_kills;
 		sum.n_faults += tallies[i].n_faults;
 		sum.simulated_us += tallies[i].simulated_us;
+		for (int h = 0; h < SIM_HAPPENINGS; h++)
+			sum.happened[h] += tallies[i].happened[h];
 	}
+	for (int h = 0; h < SIM_HAPPENINGS; h++)
+		printf("%" PRIu64 " %s%s", sum.happened[h], happenings[h],
+		       h + 1 < SIM_HAPPENINGS ? ", " : "\n");
 	printf("%" PRIu64 " schedules from seed %" PRIu64 ", %" PRIu64
 	       " events, %" PRIu64 " records, %" PRIu64 " kills, %" PRIu64
 	       " other faults, %.0f simulated seconds in %.1f: %" PRIu64

@@ -85,6 +85,11 @@ static void draw_faults(struct sim *sim)
 	f->take_us = draw_us(sim, 1000, 20000);
 	f->redis_back_us = draw_us(sim, 2000, 20000);
 	f->clock_step_us = draw_us(sim, 5000, 50000);
+	f->view_stop_us = draw_us(sim, 1000, 10000);
+	f->snapshot_lost = draw(sim, 30, 500);
+	f->snapshot_damaged = draw(sim, 30, 500);
+	f->snapshot_refused = draw(sim, 30, 500);
+	f->damage_us = draw_us(sim, 1000, 10000);
 }
 
 /* ---- deeds that come again and again ---- */
@@ -219,6 +224,27 @@ static void blackhole(struct sim *sim, void *arg, uint64_t number)
 	again(sim, sim->faults.pause_us, blackhole, r);
 }
 
+static void stop_view(struct sim *sim, void *arg, uint64_t number)
+{
+	struct run *r = arg;
+
+	(void)number;
+	sim_appliance_stop_view(r->appliances[sim_below(&sim->random, APPLIANCES)],
+				sim_delay(&sim->random, SIM_SECOND, 15 * SIM_SECOND));
+	again(sim, sim->faults.view_stop_us, stop_view, r);
+}
+
+/* Where the log is trimmed snapshots are all there is: then only what was never read
+ * back whole is damaged. */
+static void damage(struct sim *sim, void *arg, uint64_t number)
+{
+	struct run *r = arg;
+
+	(void)number;
+	sim_snapshots_damage(r->snapshots);
+	again(sim, sim->faults.damage_us, damage, r);
+}
+
 static void arrive(void *arg, bool to_appliance, uint32_t appliance, uint32_t sender,
 		   const uint8_t *bytes, uint32_t n)
 {
@@ -235,7 +261,8 @@ static void look(struct sim *sim, void *arg, uint64_t number)
 	struct run *r = arg;
 
 	(void)number;
-	sim_judge_redis(r->judge, r->redis, false);
+	if (r->config.redis_enabled)
+		sim_judge_redis(r->judge, r->redis, false);
 	sim_judge_topics(r->judge, r->kafka, EVENTS_TOPIC, POSITIONS_TOPIC, false);
 	sim_after(sim, SIM_SECOND / 2, look, r, 0);
 }
@@ -262,7 +289,7 @@ static void configure(struct run *r)
 	c->stream_ttl_memory_us = 60 * SIM_SECOND;
 	c->stream_ttl_disk_us = 120 * SIM_SECOND;
 	c->dedup_max = 64;
-	c->log_keep_memory_bytes = 20000 + sim_below(&r->sim.random, 200000);
+	c->log_keep_memory_bytes = sim_delay(&r->sim.random, 2000, 200000);
 	c->recent_views_max = 4;
 	c->recommendations_max = 3;
 	c->similar_cache_entries = 16;
@@ -272,7 +299,23 @@ static void configure(struct run *r)
 	c->dead_letters_partitions = SHARDS;
 	c->epoch_min_interval_us = 500 + (uint32_t)sim_below(&r->sim.random, 20000);
 	c->redis_tick_us = 500 + (uint32_t)sim_below(&r->sim.random, 20000);
+	c->redis_enabled = !sim_once_in(&r->sim.random, 3);
+	c->snapshot_interval_us = sim_delay(&r->sim.random, 100000, 5 * SIM_SECOND);
+	c->snapshot_log_bytes = sim_delay(&r->sim.random, 5000, 100000);
+	c->log_min_age_us = sim_delay(&r->sim.random, 0, 5 * SIM_SECOND);
 	c->topics_interval_us = 1000 + (uint32_t)sim_below(&r->sim.random, 50000);
+}
+
+/* The log is as short as it may be, memory too, and the view is seldom there. */
+static void be_short(struct run *r)
+{
+	struct hr_config *c = &r->config;
+
+	c->log_keep_memory_bytes = 2000;
+	c->log_min_age_us = sim_delay(&r->sim.random, 0, SIM_SECOND);
+	c->snapshot_interval_us = sim_delay(&r->sim.random, 100000, SIM_SECOND);
+	r->sim.faults.view_stop_us =
+		sim_delay(&r->sim.random, SIM_SECOND / 4, SIM_SECOND);
 }
 
 static void open_stores(struct run *r)
@@ -333,6 +376,8 @@ static void open_all(struct run *r)
 
 	draw_faults(sim);
 	configure(r);
+	if (!r->config.redis_enabled && sim_once_in(&sim->random, 2))
+		be_short(r);
 	r->set.generation = 1;
 	r->set.n_shards = SHARDS;
 	for (size_t i = 0; i < 16; i++) {
@@ -343,7 +388,8 @@ static void open_all(struct run *r)
 	r->judge = sim_judge_new(sim, &r->set, &rules, STREAMS_MAX);
 	shop(r);
 	stores.log = r->store;
-	stores.redis = r->redis;
+	stores.redis = r->config.redis_enabled ? r->redis : NULL;
+	stores.has_snapshots = !r->config.redis_enabled || sim_once_in(&sim->random, 2);
 	stores.kafka = r->kafka;
 	r->snapshots = sim_snapshots_new(sim, SHARDS);
 	r->network = sim_network_new(sim, arrive, r);
@@ -390,6 +436,9 @@ static void begin(struct run *r)
 	again(sim, f->redis_back_us, redis_back, r);
 	again(sim, f->clock_step_us, clock_step, r);
 	again(sim, f->sdk_restart_us, sdk_restart, r);
+	again(sim, f->view_stop_us, stop_view, r);
+	if (r->config.redis_enabled)
+		again(sim, f->damage_us, damage, r);
 	again(sim, f->pause_us, blackhole, r);
 	look(sim, r, 0);
 }
@@ -420,8 +469,8 @@ static const char *what_is_open(struct run *r)
 		if (!sim_appliance_owns(r->appliances[0], s) &&
 		    !sim_appliance_owns(r->appliances[1], s))
 			return "a shard has no owner";
-	return sim_judge_what_lags(r->judge, r->redis, r->kafka, EVENTS_TOPIC,
-				   POSITIONS_TOPIC);
+	return sim_judge_what_lags(r->judge, r->config.redis_enabled ? r->redis : NULL,
+				   r->kafka, EVENTS_TOPIC, POSITIONS_TOPIC);
 }
 
 static void check_end(struct run *r)
@@ -431,7 +480,8 @@ static void check_end(struct run *r)
 
 	if (open != NULL)
 		sim_violated(sim, "liveness", "90 s after the last fault: %s", open);
-	sim_judge_redis(r->judge, r->redis, true);
+	if (r->config.redis_enabled)
+		sim_judge_redis(r->judge, r->redis, true);
 	sim_judge_topics(r->judge, r->kafka, EVENTS_TOPIC, POSITIONS_TOPIC, true);
 	sim_judge_end(r->judge);
 }
@@ -482,6 +532,7 @@ void sim_run(uint64_t seed, int mutant, uint32_t trace_lines, struct sim_result 
 				    .n_events = sim_judge_n_events(r->judge),
 				    .n_kills = r->sim.n_kills,
 				    .n_faults = r->sim.n_faults };
+	memcpy(out->happened, r->sim.happened, sizeof(out->happened));
 	memcpy(out->invariant, r->sim.invariant, sizeof(out->invariant));
 	memcpy(out->sentence, r->sim.sentence, sizeof(out->sentence));
 	for (uint16_t s = 0; s < SHARDS; s++) {

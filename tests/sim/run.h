@@ -7,12 +7,12 @@
  * and the judge's word.
  */
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "tests/sim/sim.h"
 
 struct sim_result {
 	bool is_violated;
 	char invariant[64], sentence[512];
+	uint64_t happened[SIM_HAPPENINGS];
 	uint64_t n_events;  /* counted in the log at the end */
 	uint64_t n_records; /* in the log */
 	uint64_t n_kills;   /* of appliances and of SDKs */

@@ -66,12 +66,30 @@ struct sim_faults {
 	uint32_t read_trouble, connection_lost;
 	uint32_t datagram_lost, datagram_doubled, datagram_late;
 	uint32_t redis_cut;
+	uint32_t snapshot_lost, snapshot_damaged,
+		snapshot_refused;    /* records of them, as they are put */
 	uint64_t append_us, late_us; /* longest delays */
 	uint64_t network_us, network_late_us;
 	/* Mean time between two of a kind; 0: never. */
 	uint64_t crash_us, pause_us, cut_us, redis_back_us, sdk_restart_us, take_us,
-		clock_step_us;
+		clock_step_us, view_stop_us, damage_us;
 };
+
+/* ---- what happened, so that it shows when something never does ---- */
+
+enum sim_happening {
+	SIM_SNAPSHOTS, /* records of them that were put */
+	SIM_STARTS,    /* of a shard behind a snapshot */
+	SIM_REPLAYS,   /* of a view that looked for a snapshot */
+	SIM_TRIMS,     /* that took records */
+	SIM_CUTS,      /* that took accepted links */
+	SIM_LOSSES,    /* accepted by the operator */
+	SIM_TAKES,     /* of a shard, by command */
+	SIM_CLONES,    /* of an appliance */
+	SIM_HAPPENINGS,
+};
+
+void sim_happened(struct sim *sim, enum sim_happening what);
 
 /* ---- judgement ---- */
 

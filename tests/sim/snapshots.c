@@ -7,6 +7,8 @@
 #include "tests/sim/snapshots.h"
 #include "tests/sim/world.h"
 
+#define WAITS_MS 10000u
+
 struct record {
 	int64_t place;
 	uint32_t n;
@@ -27,6 +29,7 @@ struct sim_snapshots {
 
 struct hr_snapshot_store {
 	struct sim_snapshots *all;
+	bool waits;
 };
 
 static struct sim_snapshots *current;
@@ -39,10 +42,14 @@ static int open_store(struct hr_snapshot_store **out, const struct hr_config *co
 
 	(void)config;
 	(void)set;
-	(void)wait_ms;
 	if (store == NULL)
 		return hr_fail(err, -ENOMEM, "no memory");
 	store->all = current;
+	/* Recovery and the snapshotter, which are ended in order; a publisher is cut off
+	 * where it stands, and would leave behind what it has of a snapshot. */
+	store->waits = wait_ms >= WAITS_MS;
+	if (!store->waits)
+		sim_happened(current->sim, SIM_REPLAYS);
 	*out = store;
 	return 0;
 }
@@ -52,19 +59,35 @@ static void close_store(struct hr_snapshot_store *store)
 	free(store);
 }
 
+/* What a call takes. Returns false when its process died meanwhile. */
+static bool wait_for_store(struct hr_snapshot_store *store)
+{
+	struct sim *sim = store->all->sim;
+
+	if (store->waits && sim_coro_current() != NULL)
+		sim_coro_sleep(sim_delay(&sim->random, 100, sim->faults.append_us));
+	return !sim_coro_is_ending();
+}
+
+static void turn_a_bit(struct sim *sim, struct record *r)
+{
+	r->bytes[sim_below(&sim->random, r->n)] ^=
+		(uint8_t)(1u << sim_below(&sim->random, 8));
+}
+
 static int put(struct hr_snapshot_store *store, uint16_t shard,
 	       const struct hr_id128 *id, const uint8_t *bytes, uint32_t n,
 	       bool is_last, uint32_t wait_ms, struct hr_err *err)
 {
 	struct sim *sim = store->all->sim;
 	struct shelf *s = &store->all->shelves[shard];
-	bool is_lost = sim_strikes(sim, sim->faults.report_lost);
+	bool is_lost = sim_strikes(sim, sim->faults.snapshot_refused);
 
-	(void)id;
-	(void)is_last;
 	(void)wait_ms;
-	if (sim_strikes(sim, sim->faults.append_lost))
+	if (!wait_for_store(store) || sim_strikes(sim, sim->faults.snapshot_refused))
 		return hr_fail(err, -EIO, "simulated: not written, it seems");
+	if (sim_strikes(sim, sim->faults.snapshot_lost))
+		return 0;
 	if (s->n == s->max) {
 		s->max = s->max != 0 ? 2 * s->max : 32;
 		s->records = realloc(s->records, s->max * sizeof(*s->records));
@@ -75,7 +98,14 @@ static int put(struct hr_snapshot_store *store, uint16_t shard,
 	if (s->records[s->n].bytes == NULL)
 		abort();
 	memcpy(s->records[s->n].bytes, bytes, n);
+	if (sim_strikes(sim, sim->faults.snapshot_damaged))
+		turn_a_bit(sim, &s->records[s->n]);
+	sim_trace(sim, "snapshot %02x%02x of shard %u: a %s of link %llu at place %lld",
+		  id->b[0], id->b[1], shard, is_last ? "manifest" : "chunk",
+		  (unsigned long long)(is_last ? hr_load64(bytes + 64 + 56) : 0),
+		  (long long)s->next);
 	s->n++;
+	sim_happened(sim, SIM_SNAPSHOTS);
 	s->next += 1 + (int64_t)sim_once_in(&sim->random, 8);
 	return is_lost ? hr_fail(err, -EIO, "simulated: written, it seems not") : 0;
 }
@@ -97,7 +127,8 @@ static int walk(struct hr_snapshot_store *store, uint16_t shard, int64_t from,
 
 	(void)wait_ms;
 	*next = from;
-	if (sim_strikes(sim, sim->faults.read_trouble != 0 ? 4 : 0))
+	if (!wait_for_store(store) ||
+	    sim_strikes(sim, sim->faults.read_trouble != 0 ? 4 : 0))
 		return hr_fail(err, -EIO, "simulated: out of reach");
 	for (uint32_t i = 0; i < s->n; i++) {
 		const struct record *r = &s->records[i];
@@ -122,9 +153,14 @@ static int drop(struct hr_snapshot_store *store, uint16_t shard, int64_t before,
 	uint32_t n = 0;
 
 	(void)wait_ms;
-	(void)err;
+	if (!wait_for_store(store))
+		return hr_fail(err, -EIO, "simulated: out of reach");
 	while (n < s->n && s->records[n].place < before)
 		free(s->records[n++].bytes);
+	if (n > 0)
+		sim_trace(store->all->sim,
+			  "snapshots of shard %u: %u records before place %lld go",
+			  shard, n, (long long)before);
 	memmove(s->records, s->records + n, (s->n - n) * sizeof(*s->records));
 	s->n -= n;
 	return 0;
@@ -144,6 +180,15 @@ const struct hr_snapshot_ops *hr_snapshot_ops_of(const struct hr_config *config)
 {
 	(void)config;
 	return &ops;
+}
+
+void sim_snapshots_damage(struct sim_snapshots *all)
+{
+	struct sim *sim = all->sim;
+	struct shelf *s = &all->shelves[sim_below(&sim->random, all->n_shards)];
+
+	if (s->n > 0)
+		turn_a_bit(sim, &s->records[sim_below(&sim->random, s->n)]);
 }
 
 void sim_snapshots_use(struct sim_snapshots *snapshots)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/sim/coro.h"
 #include "tests/sim/store.h"
 #include "tests/sim/world.h"
 
@@ -341,6 +342,10 @@ static enum hr_log_read part_read(struct hr_log_part *part, struct hr_log_messag
 	struct sim *sim = part->log->store->sim;
 	const struct sim_record *r;
 
+	if (sim_coro_is_ending()) {
+		hr_fail(err, -EIO, "the reader's process died");
+		return HR_LOG_GONE;
+	}
 	if (part->waits_for_seek || !answers(part))
 		return HR_LOG_NOTHING;
 	if (sim_strikes(sim, sim->faults.read_trouble)) {
@@ -588,8 +593,12 @@ static int log_trim(struct hr_log *log, uint16_t shard, int64_t before,
 		    struct hr_err *err)
 {
 	struct partition *p = &log->store->partitions[shard];
+	struct sim *sim = log->store->sim;
 	size_t n = 0;
 
+	sim_coro_sleep(sim_delay(&sim->random, 1000, sim->faults.late_us));
+	if (sim_coro_is_ending() || sim_once_in(&sim->random, sim->faults.report_lost))
+		return hr_fail(err, -EIO, "simulated: it seems not");
 	if (before > p->next_offset)
 		return hr_fail(err, -ERANGE, "offset %lld is beyond the end",
 			       (long long)before);
@@ -599,6 +608,11 @@ static int log_trim(struct hr_log *log, uint16_t shard, int64_t before,
 	p->n -= n;
 	if (before > p->first)
 		p->first = before;
+	if (n > 0)
+		sim_happened(sim, SIM_TRIMS);
+	sim_trace(sim,
+		  "shard %u: the log is trimmed up to offset %lld: %zu records went",
+		  shard, (long long)before, n);
 	return 0;
 }
 

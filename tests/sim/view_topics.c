@@ -104,6 +104,17 @@ void sim_topics_view_stop(struct hr_view *v)
 	atomic_store(&v->stops, true);
 }
 
+const char *sim_topics_view_reason(const struct hr_view *v, uint16_t shard)
+{
+	return v->publishers[shard].reason;
+}
+
+uint64_t sim_topics_view_applied(const struct hr_view *v, uint16_t shard)
+{
+	return atomic_load(
+		&((struct hr_view *)(uintptr_t)v)->publishers[shard].applied);
+}
+
 bool sim_topics_view_is_stopped(const struct hr_view *v, uint16_t shard)
 {
 	return atomic_load(

@@ -19,6 +19,10 @@ void sim_topics_view_free(struct hr_view *v);
 void sim_topics_publish(void *publisher);
 void *sim_topics_publisher(struct hr_view *v, uint16_t shard);
 void sim_topics_view_stop(struct hr_view *v);
+/* Where it stands and why, for people. */
+const char *sim_topics_view_reason(const struct hr_view *v, uint16_t shard);
+/* As hr_view_ops' applied(). */
+uint64_t sim_topics_view_applied(const struct hr_view *v, uint16_t shard);
 bool sim_topics_view_is_stopped(const struct hr_view *v, uint16_t shard);
 
 #endif

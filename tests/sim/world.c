@@ -166,6 +166,11 @@ void sim_drop(void *kept)
 	free(k);
 }
 
+void sim_happened(struct sim *sim, enum sim_happening what)
+{
+	sim->happened[what]++;
+}
+
 /* ---- judgement ---- */
 
 void sim_trace(struct sim *sim, const char *fmt, ...)

@@ -27,6 +27,7 @@ struct sim {
 	struct sim_event *heap;
 	size_t n_heap, max_heap;
 	uint64_t n_kills, n_faults;
+	uint64_t happened[SIM_HAPPENINGS];
 	bool is_over;       /* violated */
 	uint32_t max_lines; /* of the trace; 0: there is none */
 	char invariant[64];
