@@ -181,6 +181,7 @@ struct hr_topics_publisher {
 	struct hr_replay *replay;
 	struct hr_position at; /* behind the last link of the batch */
 	bool is_checked;       /* `at` fits the chain, as far as it is in memory */
+	uint64_t doubted_n; /* `at` was read again because of what went wrong there */
 	struct hr_topics_batch batch;
 	struct hr_topics_ends ends;  /* of transactions that are over */
 	struct hr_topics_ends fresh; /* reported in the one that is not */

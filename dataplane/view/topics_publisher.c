@@ -610,6 +610,17 @@ static void perhaps_live(struct hr_topics_publisher *p)
 		hr_topics_tell(p, HR_VIEW_LIVE, "");
 }
 
+/* A process that stood still may not have seen that the shard was another's for a while,
+ * whose positions decided what of log and snapshots is still there: the topics may stand
+ * further than `at`. Only what is still wrong behind a fresh position is. */
+static bool is_doubtful(struct hr_topics_publisher *p)
+{
+	if (p->doubted_n == p->at.n + 1)
+		return false;
+	p->doubted_n = p->at.n + 1;
+	return true;
+}
+
 static void step(struct hr_topics_publisher *p)
 {
 	struct hr_err err = { "" };
@@ -618,6 +629,13 @@ static void step(struct hr_topics_publisher *p)
 	/* Both pass: what is in the batch is written, and the rest is tried again. */
 	const bool waits = r == -ENOMEM || r == -EAGAIN;
 
+	if (r < 0 && !waits && is_doubtful(p)) {
+		hr_warn("view", "topics: %s; reading the position again", err.text);
+		give_up_producer(p);
+		hr_replay_close(p->replay);
+		p->replay = NULL;
+		return;
+	}
 	if (r < 0 && !waits) {
 		stop_by_name(p, &err);
 		return;
