@@ -132,7 +132,9 @@ static int make_rings(struct hr_dataplane *d, uint32_t n_epochs, struct hr_err *
 	const uint32_t n = d->config.n_workers;
 	bool ok = true;
 
+	ok &= hr_bell_init(&d->closed_bell) == 0;
 	for (uint32_t w = 0; w < n; w++) {
+		ok &= hr_bell_init(&d->accepted_bell[w]) == 0;
 		ok &= (d->closed[w] = hr_ring_new(n_epochs)) != NULL;
 		ok &= (d->accepted[w] = hr_ring_new(HR_OWNER_WINDOW)) != NULL;
 		ok &= (d->folded[w] = hr_ring_new(HR_OWNER_WINDOW)) != NULL;
@@ -179,6 +181,9 @@ static int start_owner(struct hr_dataplane *d, struct hr_err *err)
 	memcpy(conf.closed, d->closed, sizeof(conf.closed));
 	memcpy(conf.accepted, d->accepted, sizeof(conf.accepted));
 	memcpy(conf.folded, d->folded, sizeof(conf.folded));
+	conf.closed_bell = &d->closed_bell;
+	for (uint32_t w = 0; w < d->config.n_workers; w++)
+		conf.accepted_bell[w] = &d->accepted_bell[w];
 	return hr_owner_start(&d->owner, &conf, err);
 }
 
@@ -277,6 +282,8 @@ static int make_worker(struct hr_dataplane *d, uint32_t id, struct hr_err *err)
 	w->has_company = d->config.n_workers > 1;
 	w->accepted = d->accepted[id];
 	w->folded = d->folded[id];
+	w->accepted_bell = &d->accepted_bell[id];
+	w->closed_bell = &d->closed_bell;
 	atomic_store(&w->min_interval_us, d->min_interval_us);
 	r = make_shards(d, w, err);
 	if (r == 0)

@@ -87,6 +87,8 @@ struct hr_dataplane {
 	struct hr_worker *workers; /* config.n_workers */
 	struct rte_ring *closed[HR_WORKERS_MAX], *accepted[HR_WORKERS_MAX],
 		*folded[HR_WORKERS_MAX];
+	/* Of the committer, and of each worker. */
+	struct hr_bell closed_bell, accepted_bell[HR_WORKERS_MAX];
 	struct rte_ring *handover[HR_WORKERS_MAX][HR_WORKERS_MAX]; /* [from][to] */
 	struct hr_owner *owner;
 	struct hr_running_view views[HR_VIEWS_MAX];

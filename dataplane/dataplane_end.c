@@ -136,7 +136,9 @@ static uint64_t free_workers(struct hr_dataplane *d)
 	}
 	free(d->workers);
 	d->workers = NULL;
+	hr_bell_fini(&d->closed_bell);
 	for (uint32_t i = 0; i < d->config.n_workers; i++) {
+		hr_bell_fini(&d->accepted_bell[i]);
 		left += take_back(d, d->closed[i]);
 		free(d->closed[i]);
 		free_ring(d->accepted[i]);

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/bell.h"
 #include "common/error.h"
 #include "dataplane/fold/fold.h"
 #include "dataplane/log/owner.h"
@@ -71,8 +72,11 @@ struct hr_worker {
 	bool has_company; /* other workers may hand something over */
 	struct hr_receive *receive;
 	struct rte_ring *accepted, *folded;
-	uint32_t first_to_fold; /* of the shards, in the last slice */
-	uint32_t n_shards;      /* of this worker */
+	struct hr_bell *accepted_bell; /* ends a nap of this worker's */
+	struct hr_bell *closed_bell;   /* tells the committer of closed epochs */
+	uint64_t n_closed, n_rung;     /* epochs; of them, told */
+	uint32_t first_to_fold;        /* of the shards, in the last slice */
+	uint32_t n_shards;             /* of this worker */
 	struct hr_worker_shard *shards;
 	struct hr_worker_shard *by_shard[HR_SHARDS_MAX];
 	uint64_t busy_us, second_us, last_us; /* of the second going on */

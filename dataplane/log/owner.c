@@ -15,6 +15,7 @@
 
 #include <rte_ring.h>
 
+#include "common/bell.h"
 #include "common/clock.h"
 #include "common/config.h"
 #include "common/log.h"
@@ -25,9 +26,10 @@
 #define BURST 64u
 
 /*
- * How long a wait lasts. The log's threads end it at once (wake_fd); workers never
- * call the kernel, so their rings are looked at when it is over: often while epochs
- * come, seldom when nothing has happened for a while.
+ * How long a wait lasts. The log's threads end it at once (wake_fd), and a worker does
+ * that has closed an epoch and is idle. A busy one does not call the kernel, so its
+ * rings are looked at when the wait is over: often while epochs come, seldom when
+ * nothing has happened for a while.
  */
 #define HOT_FOR_US 20000u
 #define HOT_WAIT_US 200u
@@ -129,6 +131,8 @@ static void hand_out(void *ctx, struct hr_owned *s, struct hr_link *link)
 	r = rte_ring_enqueue(o->conf.accepted[worker], link);
 	assert(r == 0); /* it cannot be full: see window_of() */
 	(void)r;
+	if (o->conf.accepted_bell[worker] != NULL)
+		hr_bell_ring(o->conf.accepted_bell[worker]);
 }
 
 static struct hr_link *kept(void *ctx, const struct hr_owned *s, uint64_t n)
@@ -411,16 +415,22 @@ static unsigned int pass(struct hr_owner *o, bool stops)
 
 static void wait_for_work(struct hr_owner *o, uint64_t now_us)
 {
+	struct hr_bell *bell = o->conf.closed_bell;
 	struct pollfd fds[] = {
 		{ .fd = o->wake_fd, .events = POLLIN },
 		{ .fd = o->common.ops->wake_fd(o->log), .events = POLLIN },
+		{ .fd = bell != NULL ? bell->fd : -1, .events = POLLIN },
 	};
 	uint32_t us = now_us < o->hot_until_us    ? HOT_WAIT_US
 		      : now_us < o->warm_until_us ? WARM_WAIT_US
 						  : IDLE_WAIT_US;
 	const struct timespec wait = { .tv_nsec = us * 1000l };
 
-	(void)ppoll(fds, 2, &wait, NULL);
+	if (bell != NULL)
+		hr_bell_await(bell);
+	(void)ppoll(fds, 3, &wait, NULL);
+	if (bell != NULL)
+		(void)hr_bell_awoke(bell);
 }
 
 static uint64_t end(struct hr_owner *o)

@@ -35,6 +35,7 @@
 #include "dataplane/log/start.h"
 #include "dataplane/shard/epoch.h"
 
+struct hr_bell;
 struct hr_config;
 struct hr_feed;
 struct hr_stats;
@@ -98,6 +99,9 @@ struct hr_owner_conf {
 	struct rte_ring *closed[HR_WORKERS_MAX];
 	struct rte_ring *accepted[HR_WORKERS_MAX];
 	struct rte_ring *folded[HR_WORKERS_MAX];
+	/* Rung when there is something in closed, and by this thread when there is in
+	 * accepted; NULL: the rings are looked at now and then, all the same. */
+	struct hr_bell *closed_bell, *accepted_bell[HR_WORKERS_MAX];
 };
 
 struct hr_owner;

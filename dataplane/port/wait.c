@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* An idle worker sleeps here: the only place where the worker enters the kernel by
- * its own will. */
+/* An idle worker sleeps here: besides its bell the only place where the worker enters
+ * the kernel by its own will. */
 
 #include <poll.h>
 #include <time.h>

@@ -123,8 +123,3 @@ void hr_receive_wait(const struct hr_receive *r, uint32_t timeout_us)
 			queues[n++] = r->lanes[i].queue;
 	hr_rxq_wait(queues, n, timeout_us);
 }
-
-void hr_receive_nap(uint32_t us)
-{
-	hr_rxq_wait(NULL, 0, us);
-}

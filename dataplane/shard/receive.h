@@ -104,7 +104,5 @@ void hr_receive_end_rings(struct hr_receive *r, const struct hr_now *now);
 /* Idle: wait until a queue that would be polled next has something, or timeout_us is
  * over. One that is held back is left out: it has something already. */
 void hr_receive_wait(const struct hr_receive *r, uint32_t timeout_us);
-/* Sleep, whatever the queues bring. */
-void hr_receive_nap(uint32_t us);
 
 #endif
