@@ -8,11 +8,16 @@
  * command. It is neither atomic nor exact: whatever is on its way when it dies is lost
  * or done twice, and the favourite category is not kept at all.
  *
+ *   --transactions what is done when each event must be there once: all datagrams that
+ *                  wait, up to 4,096, are one cycle: begin, produce, flush, commit, then
+ *                  the pipeline to Redis
  *   --append-log   instead: each event as it came, a record each, to one log topic
  *   --batches      with it: the events of a burst of datagrams as one record a shard
  *
  * Prints "ready", and at the end one line of JSON: events, seconds from the first
- * datagram to the last acknowledgement, CPU seconds.
+ * datagram to the last acknowledgement, CPU seconds; of transactions the time a cycle
+ * took, and from the kernel's receipt of each datagram (SO_TIMESTAMPNS) until its
+ * transaction was committed and until Redis had answered.
  */
 
 #include <arpa/inet.h>
@@ -41,6 +46,8 @@
 #define RECORD_MAX 900000
 #define SOCKET_BYTES (32 << 20)
 #define RECENT_VIEWS "99"
+#define CYCLE_DATAGRAMS 4096u
+#define TRANSACTION_MS 60000
 
 enum topic {
 	USER_EVENTS,
@@ -60,12 +67,23 @@ static const struct {
 	{ "baseline.log", SHARDS },
 };
 
+/* Microseconds, all of them, sorted at the end. */
+struct samples {
+	const char *name;
+	uint32_t *us;
+	size_t n, max;
+};
+
+static struct samples cycles = { .name = "cycle" }, committed = { .name = "committed" },
+		      in_redis = { .name = "redis" };
+
 static struct {
 	const char *brokers, *prefix, *redis_address, *key_file;
 	char host[64];
 	int port, fd;
 	uint64_t wanted, idle_us;
-	bool no_topics, no_redis, append_log, batches;
+	bool no_topics, no_redis, append_log, batches, transactions;
+	int replication;
 
 	rd_kafka_t *kafka;
 	rd_kafka_topic_t *rkt[TOPICS];
@@ -76,7 +94,9 @@ static struct {
 	uint8_t *record[SHARDS]; /* --batches */
 	size_t record_bytes[SHARDS];
 	uint64_t n_events, n_failed;
-} my = { .brokers = "127.0.0.1:9092", .prefix = "", .idle_us = 3000000 };
+} my = {
+	.brokers = "127.0.0.1:9092", .prefix = "", .idle_us = 3000000, .replication = 1
+};
 
 static void die(const char *what, const char *why)
 {
@@ -109,7 +129,7 @@ static void make_topic(enum topic t)
 	rd_kafka_NewTopic_t *fresh;
 
 	snprintf(name, sizeof(name), "%s%s", my.prefix, topics[t].name);
-	fresh = rd_kafka_NewTopic_new(name, topics[t].partitions, 1, text,
+	fresh = rd_kafka_NewTopic_new(name, topics[t].partitions, my.replication, text,
 				      sizeof(text));
 	rd_kafka_CreateTopics(my.kafka, &fresh, 1, NULL, queue);
 	rd_kafka_event_destroy(rd_kafka_queue_poll(queue, 30000));
@@ -135,6 +155,12 @@ static void warm(enum topic t)
 		die(topics[t].name, "could not be made");
 }
 
+static void must(const char *what, rd_kafka_error_t *error)
+{
+	if (error != NULL)
+		die(what, rd_kafka_error_string(error));
+}
+
 static void open_kafka(void)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
@@ -148,6 +174,11 @@ static void open_kafka(void)
 	set(conf, "batch.size", "65536");
 	set(conf, "queue.buffering.max.messages", "1000000");
 	set(conf, "delivery.report.only.error", "true");
+	if (my.transactions) {
+		snprintf(text, sizeof(text), "%sbaseline", my.prefix);
+		set(conf, "transactional.id", text);
+		set(conf, "linger.ms", "0"); /* nothing more comes before the flush */
+	}
 	rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
 	my.kafka = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
 	if (my.kafka == NULL)
@@ -158,6 +189,9 @@ static void open_kafka(void)
 		make_topic((enum topic)t);
 		warm((enum topic)t);
 	}
+	if (my.transactions)
+		must("init_transactions",
+		     rd_kafka_init_transactions(my.kafka, TRANSACTION_MS));
 }
 
 static void produce(enum topic t, struct hr_str key, const void *value, size_t n,
@@ -297,9 +331,50 @@ static void to_log(const struct hr_event *ev, struct hr_str raw, uint32_t shard)
 	my.record_bytes[shard] += raw.n + 4;
 }
 
+/* ---- how long it took ---- */
+
+static void sample(struct samples *s, uint64_t us)
+{
+	if (s->n == s->max) {
+		s->max = s->max == 0 ? 65536 : 2 * s->max;
+		s->us = realloc(s->us, s->max * sizeof(*s->us));
+		if (s->us == NULL)
+			die(s->name, "no memory");
+	}
+	s->us[s->n++] = us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+}
+
+static int by_size(const void *a, const void *b)
+{
+	const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static uint32_t quantile(const struct samples *s, unsigned int permille)
+{
+	return s->n == 0 ? 0 : s->us[(s->n - 1) * permille / 1000];
+}
+
+static void print_samples(struct samples *s)
+{
+	if (s->n == 0)
+		return;
+	qsort(s->us, s->n, sizeof(*s->us), by_size);
+	printf(",\"%s\":{\"n\":%zu,\"p50_us\":%u,\"p99_us\":%u,\"p999_us\":%u}",
+	       s->name, s->n, quantile(s, 500), quantile(s, 990), quantile(s, 999));
+}
+
 /* ---- datagrams ---- */
 
-static void take_event(const struct hr_wire *w, struct hr_str raw, int64_t now_ms)
+/* What is done with an event now: in a cycle first the one, then the other. */
+enum parts {
+	TO_KAFKA = 1,
+	TO_REDIS = 2,
+};
+
+static void take_event(const struct hr_wire *w, struct hr_str raw, int64_t now_ms,
+		       unsigned int parts)
 {
 	static uint8_t decoded[2 * HR_WIRE_DATAGRAM_MAX];
 	struct hr_arena arena = { decoded, decoded + sizeof(decoded) };
@@ -311,16 +386,19 @@ static void take_event(const struct hr_wire *w, struct hr_str raw, int64_t now_m
 
 	if (r != HR_REJECT_NONE)
 		return;
-	my.n_events++;
-	if (my.append_log)
-		to_log(&ev, raw, w->shard);
-	if (!my.append_log && !my.no_topics)
-		to_topics(&ev, raw.n);
-	if (!my.append_log && !my.no_redis)
+	if ((parts & TO_KAFKA) != 0) {
+		my.n_events++;
+		if (my.append_log)
+			to_log(&ev, raw, w->shard);
+		else if (!my.no_topics)
+			to_topics(&ev, raw.n);
+	}
+	if ((parts & TO_REDIS) != 0 && !my.append_log && !my.no_redis)
 		to_redis(&ev);
 }
 
-static void take_datagram(const uint8_t *bytes, uint32_t n, int64_t now_ms)
+static void take_datagram(const uint8_t *bytes, uint32_t n, int64_t now_ms,
+			  unsigned int parts)
 {
 	struct hr_frames frames;
 	struct hr_str event;
@@ -330,7 +408,7 @@ static void take_datagram(const uint8_t *bytes, uint32_t n, int64_t now_ms)
 		return;
 	hr_frames_init(&frames, w.codec, w.payload, false);
 	while (hr_frames_next(&frames, &event) > 0)
-		take_event(&w, event, now_ms);
+		take_event(&w, event, now_ms, parts);
 }
 
 static int take_burst(void)
@@ -350,7 +428,8 @@ static int take_burst(void)
 	n = recvmmsg(my.fd, messages, BURST, MSG_DONTWAIT, NULL);
 	now_ms = (int64_t)(hr_wall_us() / 1000);
 	for (int i = 0; i < n; i++)
-		take_datagram(bytes[i], messages[i].msg_len, now_ms);
+		take_datagram(bytes[i], messages[i].msg_len, now_ms,
+			      TO_KAFKA | TO_REDIS);
 	for (uint32_t s = 0; my.batches && s < SHARDS; s++)
 		send_batch(s);
 	take_answers();
@@ -359,11 +438,92 @@ static int take_burst(void)
 	return n;
 }
 
+/* ---- transactions ---- */
+
+struct datagram {
+	uint32_t n;
+	uint64_t received_us;
+	uint8_t bytes[2048];
+};
+
+static uint64_t kernel_stamp(struct msghdr *m)
+{
+	struct timespec t;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_TIMESTAMPNS) {
+			memcpy(&t, CMSG_DATA(c), sizeof(t));
+			return (uint64_t)t.tv_sec * 1000000 +
+			       (uint64_t)t.tv_nsec / 1000;
+		}
+	return hr_wall_us();
+}
+
+static uint32_t receive_some(struct datagram *into)
+{
+	static uint8_t control[BURST][CMSG_SPACE(sizeof(struct timespec))];
+	struct mmsghdr messages[BURST];
+	struct iovec pieces[BURST];
+	int n;
+
+	memset(messages, 0, sizeof(messages));
+	for (int i = 0; i < BURST; i++) {
+		pieces[i] = (struct iovec){ into[i].bytes, sizeof(into[i].bytes) };
+		messages[i].msg_hdr.msg_iov = &pieces[i];
+		messages[i].msg_hdr.msg_iovlen = 1;
+		messages[i].msg_hdr.msg_control = control[i];
+		messages[i].msg_hdr.msg_controllen = sizeof(control[i]);
+	}
+	n = recvmmsg(my.fd, messages, BURST, MSG_DONTWAIT, NULL);
+	for (int i = 0; i < n; i++) {
+		into[i].n = messages[i].msg_len;
+		into[i].received_us = kernel_stamp(&messages[i].msg_hdr);
+	}
+	return n > 0 ? (uint32_t)n : 0;
+}
+
+static void take_all(const struct datagram *d, uint32_t n, unsigned int part)
+{
+	const int64_t now_ms = (int64_t)(hr_wall_us() / 1000);
+
+	for (uint32_t i = 0; i < n; i++)
+		take_datagram(d[i].bytes, d[i].n, now_ms, part);
+}
+
+/* Everything that waits; returns how many datagrams. */
+static int cycle(void)
+{
+	static struct datagram d[CYCLE_DATAGRAMS + BURST];
+	uint32_t n = 0, more;
+	uint64_t from_us;
+
+	do {
+		more = receive_some(&d[n]);
+		n += more;
+	} while (more > 0 && n < CYCLE_DATAGRAMS);
+	if (n == 0)
+		return 0;
+	from_us = hr_wall_us();
+	must("begin", rd_kafka_begin_transaction(my.kafka));
+	take_all(d, n, TO_KAFKA);
+	if (rd_kafka_flush(my.kafka, TRANSACTION_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)
+		die("flush", "the broker does not take it");
+	must("commit", rd_kafka_commit_transaction(my.kafka, TRANSACTION_MS));
+	for (uint32_t i = 0; i < n; i++)
+		sample(&committed, hr_wall_us() - d[i].received_us);
+	take_all(d, n, TO_REDIS);
+	take_answers();
+	for (uint32_t i = 0; i < n; i++)
+		sample(&in_redis, hr_wall_us() - d[i].received_us);
+	sample(&cycles, hr_wall_us() - from_us);
+	return (int)n;
+}
+
 static void listen_udp(void)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET,
 				       .sin_port = htons((uint16_t)my.port) };
-	const int bytes = SOCKET_BYTES;
+	const int bytes = SOCKET_BYTES, yes = 1;
 
 	my.fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (inet_pton(AF_INET, my.host, &address.sin_addr) != 1)
@@ -371,6 +531,7 @@ static void listen_udp(void)
 	/* As much as there may be; root is not bound by rmem_max. */
 	if (setsockopt(my.fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) < 0)
 		(void)setsockopt(my.fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+	(void)setsockopt(my.fd, SOL_SOCKET, SO_TIMESTAMPNS, &yes, sizeof(yes));
 	if (bind(my.fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		die("--listen", strerror(errno));
 }
@@ -383,7 +544,7 @@ static uint64_t serve(void)
 	struct pollfd wait = { my.fd, POLLIN, 0 };
 
 	while (my.wanted == 0 || my.n_events < my.wanted) {
-		if (take_burst() > 0) {
+		if ((my.transactions ? cycle() : take_burst()) > 0) {
 			last_us = hr_mono_us();
 			first_us = first_us == 0 ? last_us : first_us;
 			continue;
@@ -411,6 +572,8 @@ static void read_options(int argc, char **argv)
 		{ "no-redis", no_argument, NULL, 'n' },
 		{ "append-log", no_argument, NULL, 'a' },
 		{ "batches", no_argument, NULL, 'B' },
+		{ "transactions", no_argument, NULL, 'T' },
+		{ "replication", required_argument, NULL, 'R' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
@@ -451,15 +614,24 @@ static void read_options(int argc, char **argv)
 		case 'B':
 			my.batches = true;
 			break;
+		case 'T':
+			my.transactions = true;
+			break;
+		case 'R':
+			my.replication = atoi(optarg);
+			break;
 		default:
 			exit(2);
 		}
 	}
 	if (my.key_file == NULL || my.port == 0 ||
 	    (my.redis_address == NULL && !my.no_redis && !my.append_log) ||
-	    (my.batches && !my.append_log))
-		die("options", "--listen and --key-file are needed, --redis unless "
-			       "--no-redis, --append-log for --batches");
+	    (my.batches && !my.append_log) ||
+	    (my.transactions && (my.append_log || my.no_topics)))
+		die("options",
+		    "--listen and --key-file are needed, --redis unless "
+		    "--no-redis, --append-log for --batches; transactions are of "
+		    "the topics");
 }
 
 static void open_all(void)
@@ -501,9 +673,13 @@ int main(int argc, char **argv)
 	us += hr_mono_us() - flushing_us;
 	getrusage(RUSAGE_SELF, &usage);
 	printf("{\"events\":%" PRIu64 ",\"failed\":%" PRIu64
-	       ",\"seconds\":%.6f,\"user_s\":%.6f,\"sys_s\":%.6f}\n",
+	       ",\"seconds\":%.6f,\"user_s\":%.6f,\"sys_s\":%.6f",
 	       my.n_events, my.n_failed, (double)us / 1e6,
 	       (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec / 1e6,
 	       (double)usage.ru_stime.tv_sec + (double)usage.ru_stime.tv_usec / 1e6);
+	print_samples(&cycles);
+	print_samples(&committed);
+	print_samples(&in_redis);
+	puts("}");
 	return my.n_failed > 0;
 }

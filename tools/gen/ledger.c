@@ -380,7 +380,7 @@ uint64_t hr_ledger_waiting(struct hr_ledger *l)
 	return n;
 }
 
-static uint64_t percentile(const struct hr_ledger *l, unsigned int percent)
+static uint64_t quantile(const struct hr_ledger *l, unsigned int permille)
 {
 	uint64_t total = 0, sum = 0;
 
@@ -388,7 +388,7 @@ static uint64_t percentile(const struct hr_ledger *l, unsigned int percent)
 		total += l->latency[i];
 	for (uint32_t i = 0; i < BUCKETS * 8 && total > 0; i++) {
 		sum += l->latency[i];
-		if (sum * 100 >= total * percent)
+		if (sum * 1000 >= total * permille)
 			return bucket_us(i) < l->max_us ? bucket_us(i) : l->max_us;
 	}
 	return 0;
@@ -401,8 +401,9 @@ struct hr_ledger_sums hr_ledger_sums(struct hr_ledger *l)
 	pthread_mutex_lock(&l->lock);
 	sums.n = l->n;
 	memcpy(sums.states, l->states, sizeof(sums.states));
-	sums.p50_us = percentile(l, 50);
-	sums.p99_us = percentile(l, 99);
+	sums.p50_us = quantile(l, 500);
+	sums.p99_us = quantile(l, 990);
+	sums.p999_us = quantile(l, 999);
 	sums.max_us = l->max_us;
 	pthread_mutex_unlock(&l->lock);
 	return sums;

@@ -57,7 +57,7 @@ uint64_t hr_ledger_waiting(struct hr_ledger *ledger);
 
 struct hr_ledger_sums {
 	uint64_t n, states[HR_LEDGER_STATES];
-	uint64_t p50_us, p99_us, max_us; /* from track() to committed */
+	uint64_t p50_us, p99_us, p999_us, max_us; /* from track() to committed */
 };
 struct hr_ledger_sums hr_ledger_sums(struct hr_ledger *ledger);
 

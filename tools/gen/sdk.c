@@ -442,6 +442,7 @@ static void print_json(const struct run *run, const struct hr_ledger_sums *sums)
 		{ "queue_errors", run->counts.queue_errors },
 		{ "commit_p50_us", sums->p50_us },
 		{ "commit_p99_us", sums->p99_us },
+		{ "commit_p999_us", sums->p999_us },
 		{ "commit_max_us", sums->max_us },
 	};
 	json_t *all = json_object();
