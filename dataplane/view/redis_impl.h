@@ -22,6 +22,7 @@
 
 #include "dataplane/stats/names.h"
 #include "dataplane/view/redis_conn.h"
+#include "dataplane/view/redis_info.h"
 #include "dataplane/view/redis_links.h"
 #include "dataplane/view/redis_tick.h"
 #include "dataplane/view/view.h"
@@ -67,6 +68,9 @@ struct hr_view {
 	struct hr_redis_tick tick;
 	struct hr_redis_links links;
 	struct hr_resp out;
+	struct hr_redis_process process; /* of the last INFO */
+	/* Its append-only file is known to hold no half transaction. */
+	char known_run[sizeof(((struct hr_redis_process *)NULL)->run_id)];
 	bool is_synced; /* positions are watched and known */
 	bool took_all;  /* at the last look nothing was left behind the open tick */
 	bool is_behind; /* at the look before, something was */
@@ -110,6 +114,12 @@ void hr_redis_check(struct hr_view *v);
  * read anew. */
 void hr_redis_look_at_owners(struct hr_view *v);
 void hr_redis_stop_shard(struct hr_view *v, uint16_t shard, const char *why);
+
+/* ---- redis_file.c ------------------------------------------------------------------ */
+
+/* Before anything is written: its append-only file is begun anew where it may end in
+ * half a transaction. Returns 0; -EAGAIN where that has to wait; an errno. */
+int hr_redis_begin_file(struct hr_view *v, struct hr_err *err);
 
 /* ---- redis_exchange.c -------------------------------------------------------------- */
 

@@ -70,6 +70,37 @@ int hr_redis_info_judge(const char *info, struct hr_err *err)
 	return 0;
 }
 
+static bool is_one(const char *info, const char *name)
+{
+	char text[64];
+
+	field(info, name, text);
+	return strcmp(text, "1") == 0;
+}
+
+void hr_redis_info_process(const char *info, struct hr_redis_process *out)
+{
+	field(info, "run_id", out->run_id);
+	out->has_aof = is_one(info, "aof_enabled");
+	out->is_rewriting = is_one(info, "aof_rewrite_in_progress");
+}
+
+int hr_redis_rewrites(const char *words, bool is_error, struct hr_err *err)
+{
+	if (strstr(words, is_error ? "already in progress" : "started") != NULL)
+		return 0;
+	if (!is_error && strstr(words, "scheduled") != NULL)
+		return hr_fail(err, -EAGAIN,
+			       "it writes its append-only file anew when it has saved "
+			       "something else, and is waited for");
+	return hr_fail(err, -ENOTSUP,
+		       "its append-only file cannot be written anew (%.120s): if it "
+		       "was cut off in a transaction, what is read from it another "
+		       "time is wrong; let this user do BGREWRITEAOF, or do it once "
+		       "after each start of Redis",
+		       words);
+}
+
 int hr_redis_refused(const char *words, struct hr_err *err)
 {
 	static const struct {

@@ -12,7 +12,6 @@
 #include "common/mutant.h"
 #include "dataplane/view/feed.h"
 #include "dataplane/view/redis_impl.h"
-#include "dataplane/view/redis_info.h"
 
 /* What a position that cannot be read as a text stands as in hr_redis_shard.text. */
 #define NO_TEXT "?"
@@ -251,6 +250,8 @@ static int read_info(struct hr_view *v, struct hr_err *err)
 	r = reply->type == REDIS_REPLY_STRING
 		    ? hr_redis_info_judge(reply->str, err)
 		    : hr_fail(err, -EPROTO, "INFO has no text");
+	if (r == 0)
+		hr_redis_info_process(reply->str, &v->process);
 	freeReplyObject(reply);
 	return r;
 }
@@ -283,6 +284,8 @@ int hr_redis_sync(struct hr_view *v, struct hr_err *err)
 		r = hr_redis_expect_ok(v, err);
 	if (r == 0)
 		r = read_positions(v, &changed, err);
+	if (r == 0)
+		r = hr_redis_begin_file(v, err);
 	if (r < 0)
 		return r;
 	if (changed && !HR_MUTANT(cache_kept))

@@ -40,7 +40,7 @@ def read_meta(folder):
 
 class Segment:
     def __init__(self, path, meta, shard, number):
-        self.path = path
+        self.path, self.number = path, number
         data = self.data = read_bytes(path)
         if len(data) < FRAMES_AT:
             raise CannotCheck(f"{path}: {len(data)} bytes, a segment has 4096 at least")
@@ -64,9 +64,9 @@ class Segment:
             has_crc(self.data[at:at + 32], 28)
         return (count, position) if good else None
 
-    def records(self, end):
-        """(offset, record) of each frame up to the position `end`."""
-        at = self.base
+    def records(self, end, start=None):
+        """(offset, record) of each frame from position `start` (its first) to `end`."""
+        at = self.base if start is None else start
         while at < end:
             where = FRAMES_AT + at - self.base
             head = self.data[where:where + 16]

@@ -12,6 +12,7 @@
  * keys must be is worked out by model.c, event by event, and every key is compared.
  */
 
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,6 +132,56 @@ static void cut_connections_lose_and_double_nothing(void)
 	close_world();
 }
 
+/* The last part of the append-only file loses its last bytes, from within the command
+ * before the last EXEC on. */
+static void cut_in_a_transaction(void)
+{
+	static char bytes[16 << 20];
+	const char *mark = "*1\r\n$4\r\nEXEC", *last = NULL;
+	size_t n, mark_bytes = strlen(mark);
+	glob_t found;
+	char path[512];
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/data/appendonlydir/*.incr.aof",
+		       getenv("TMPDIR"));
+	CU_ASSERT_EQUAL_FATAL(glob(path, 0, NULL, &found), 0);
+	f = fopen(found.gl_pathv[found.gl_pathc - 1], "r");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+	n = fread(bytes, 1, sizeof(bytes), f);
+	fclose(f);
+	for (size_t i = 0; i + mark_bytes <= n; i++)
+		if (memcmp(bytes + i, mark, mark_bytes) == 0)
+			last = bytes + i;
+	CU_ASSERT_PTR_NOT_NULL_FATAL(last);
+	CU_ASSERT_EQUAL(truncate(found.gl_pathv[found.gl_pathc - 1], last - bytes - 3),
+			0);
+	globfree(&found);
+}
+
+/* Redis itself would execute it with the next one, when the file is loaded again. */
+static void half_a_transaction_is_never_made_whole(void)
+{
+	open_world(2, KEEP, 1000);
+	world_start_view(world);
+	play_for(&some, 20, 200, 100);
+	is_exact();
+	usleep(200000);
+	command("HR_TEST_REDIS_KILL");
+	cut_in_a_transaction();
+	command("HR_TEST_REDIS_START");
+	reconnect();
+	play_for(&some, 20, 200, 100);
+	is_exact();
+	while (info("persistence", "aof_rewrite_in_progress:") == 1)
+		usleep(10000);
+	command("HR_TEST_REDIS_KILL");
+	command("HR_TEST_REDIS_START");
+	reconnect();
+	is_exact();
+	close_world();
+}
+
 static void an_emptied_redis_is_filled_again_from_the_log(void)
 {
 	open_world(5, 1u << 20, 1000);
@@ -159,6 +210,35 @@ static void an_idle_redis_that_is_emptied_is_noticed(void)
 		usleep(1000);
 	CU_ASSERT_TRUE(hr_mono_us() < emptied + 1500000);
 	is_exact();
+	close_world();
+}
+
+/* Its position alone goes back here; whether it is brought forward is what counts. */
+static void an_idle_shard_that_goes_back_is_noticed_beside_a_busy_one(void)
+{
+	static const struct load one = { 1, 50, 3 };
+	char key[32], old[256], new[256];
+	uint64_t back;
+
+	open_world(2, KEEP, 1000);
+	world_start_view(world);
+	(void)snprintf(key, sizeof(key), "headrace:shard:%u",
+		       1u - world_shard_of(world, 0));
+	play_for(&some, 20, 100, 50);
+	CU_ASSERT_TRUE(world_settle(world, SETTLE_MS));
+	strcpy(old, text_of("GET", key));
+	play_for(&some, 20, 100, 50);
+	is_exact();
+	strcpy(new, text_of("GET", key));
+	CU_ASSERT_STRING_NOT_EQUAL(old, new);
+	freeReplyObject(redisCommand(redis, "SET %s %s", key, old));
+	back = hr_mono_us();
+	while (strcmp(text_of("GET", key), new) != 0 &&
+	       hr_mono_us() < back + 10000000) {
+		play(&one, 5);
+		usleep(1000);
+	}
+	CU_ASSERT_TRUE(hr_mono_us() < back + 1500000);
 	close_world();
 }
 
@@ -703,8 +783,12 @@ int main(int argc, char **argv)
 		  cut_connections_lose_and_double_nothing },
 		{ "an emptied Redis is filled again from the log",
 		  an_emptied_redis_is_filled_again_from_the_log },
+		{ "half a transaction is never made whole",
+		  half_a_transaction_is_never_made_whole },
 		{ "an idle Redis that is emptied is noticed",
 		  an_idle_redis_that_is_emptied_is_noticed },
+		{ "an idle shard that goes back is noticed beside a busy one",
+		  an_idle_shard_that_goes_back_is_noticed_beside_a_busy_one },
 		{ "what has left memory is folded again",
 		  what_has_left_memory_is_folded_again },
 		{ "a full Redis is waited for", a_full_redis_is_waited_for },

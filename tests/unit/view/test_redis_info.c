@@ -37,6 +37,45 @@ static void a_fit_redis_is_taken(void)
 				0);
 }
 
+static void the_process_and_its_file_are_known(void)
+{
+	struct hr_redis_process p;
+
+	hr_redis_info_process("run_id:0123abcd\r\naof_enabled:1\r\n"
+			      "aof_rewrite_in_progress:0\r\n",
+			      &p);
+	CU_ASSERT_STRING_EQUAL(p.run_id, "0123abcd");
+	CU_ASSERT_TRUE(p.has_aof && !p.is_rewriting);
+	hr_redis_info_process("aof_enabled:0\r\naof_rewrite_in_progress:1\r\n", &p);
+	CU_ASSERT_STRING_EQUAL(p.run_id, "");
+	CU_ASSERT_TRUE(!p.has_aof && p.is_rewriting);
+}
+
+static void what_becomes_of_a_rewrite_is_understood(void)
+{
+	static const struct {
+		const char *words;
+		bool is_error;
+		int code;
+	} rows[] = {
+		{ "Background append only file rewriting started", false, 0 },
+		{ "Background append only file rewriting scheduled", false, -EAGAIN },
+		{ "ERR Background append only file rewriting already in progress", true,
+		  0 },
+		{ "NOPERM User headrace has no permissions", true, -ENOTSUP },
+		{ "ERR Can't execute an AOF background rewriting", true, -ENOTSUP },
+	};
+
+	for (size_t i = 0; i < HR_COUNT(rows); i++) {
+		struct hr_err err = { "" };
+
+		CU_ASSERT_EQUAL(
+			hr_redis_rewrites(rows[i].words, rows[i].is_error, &err),
+			rows[i].code);
+		CU_ASSERT_EQUAL(err.text[0] == '\0', rows[i].code == 0);
+	}
+}
+
 static void an_unfit_redis_is_told_with_its_cure(void)
 {
 	static const struct {
@@ -105,6 +144,10 @@ int main(void)
 {
 	static CU_TestInfo tests[] = {
 		{ "a fit Redis is taken", a_fit_redis_is_taken },
+		{ "the process and its file are known",
+		  the_process_and_its_file_are_known },
+		{ "what becomes of a rewrite is understood",
+		  what_becomes_of_a_rewrite_is_understood },
 		{ "an unfit Redis is told with its cure",
 		  an_unfit_redis_is_told_with_its_cure },
 		{ "refusals are told with their cure",
