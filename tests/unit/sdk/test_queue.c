@@ -12,6 +12,8 @@
 
 #include "tests/unit/sdk/against_fakes.h"
 
+#define HEADS_BYTES (32 + 72) /* docs/sdk-queue.md: of the file and of a record */
+
 static char dir[64];
 
 static void make_dir(void)
@@ -94,7 +96,7 @@ static void leave_behind(uint32_t n)
 	for (uint32_t i = 0; i < n; i++) {
 		snprintf(id, sizeof(id), "e%05u", i);
 		CU_ASSERT_EQUAL(track_as(h, "user_1", id), HEADRACE_OK);
-		while (i == 0 && queue_bytes() == 0)
+		while (i == 0 && queue_bytes() <= HEADS_BYTES)
 			usleep(1000); /* a record of its own */
 	}
 	CU_ASSERT_EQUAL(headrace_close(h), HEADRACE_TIMEOUT);
@@ -187,7 +189,8 @@ static void damage_in_the_middle_costs_one_datagram(void)
 	leave_behind(6);
 	CU_ASSERT_EQUAL_FATAL(find_queue(path), 1);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
-	CU_ASSERT_EQUAL(pwrite(fd, "\xff", 1, 32 + 72 + 5), 1); /* an event's byte */
+	CU_ASSERT_EQUAL(pwrite(fd, "\xff", 1, HEADS_BYTES + 5),
+			1); /* an event's byte */
 	close(fd);
 	conf = disk_config();
 	h = open_with(&conf);
