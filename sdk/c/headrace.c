@@ -1190,6 +1190,10 @@ static bool walk_next(struct event_walk *w)
 #define RTO_FIRST_US 300000u /* a commit's latency is not known yet */
 #define RTO_LEAST_US 100000u /* some commits at their slowest, not one round trip */
 #define RTO_MOST_US 10000000u
+#define RTO_HOLE_US 30000u
+#define RTT_COMMITS 8u
+#define HEARD_US 1000000u         /* who answered so lately is there: it is the way */
+#define RTO_HEARD_MOST_US 400000u /* that loses, and more patience brings nothing */
 #define PROBE_LEAST_US 200000u
 #define PROBE_MOST_US 10000000u
 #define SILENT_PROBES 3        /* of these unanswered: try another address */
@@ -1224,10 +1228,10 @@ struct batch {
 
 	/* With it: the core's. */
 	struct stream *stream;
-	uint64_t record_no;  /* in the disk queue; 0: not there */
-	uint64_t origin;     /* whose number that is */
-	uint64_t tracked_us; /* of an earlier process: server time; 0: ours */
-	uint64_t sent_us;    /* newest transmission */
+	uint64_t record_no;         /* in the disk queue; 0: not there */
+	uint64_t origin;            /* whose number that is */
+	uint64_t tracked_us;        /* of an earlier process: server time; 0: ours */
+	uint64_t first_us, sent_us; /* first and newest transmission */
 	uint32_t n_sent, attempt;
 	uint8_t buffer[];
 };
@@ -1235,6 +1239,7 @@ struct batch {
 /* An address as the core knows it. */
 struct core_target {
 	uint64_t token, token_us; /* token_us 0: none */
+	uint64_t heard_us;        /* the newest answer */
 };
 
 /* One shard's way to the log. */
@@ -1271,7 +1276,11 @@ struct flow {
 	uint64_t timer_us;  /* when what is under way is late; NEVER: nothing is */
 	uint64_t skip_us;   /* when SKIP is due again */
 	uint64_t paused_us; /* BUSY: nothing before that */
-	uint64_t rtt_us, rtt_var_us; /* of commits */
+	/* From transmission to the news of the commit: the least of lately (0: not
+	 * known), what it will be, of how many so far, and commits that told nothing. */
+	uint64_t rtt_us, rtt_next_us;
+	uint32_t n_rtt, n_unclear;
+	uint64_t resent_us; /* when something was sent again */
 };
 
 struct hello {
@@ -1931,7 +1940,10 @@ static bool batch_send(struct hr_sdk_core *c, struct flow *f, struct batch *b,
 	c->counts[b->n_sent == 0 ? SENT_DATAGRAMS : RESENT_DATAGRAMS]++;
 	c->counts[SENT_BYTES] += b->datagram_bytes;
 	b->attempt++;
-	b->n_sent++;
+	if (b->n_sent++ == 0)
+		b->first_us = now_us;
+	else
+		f->resent_us = now_us;
 	b->sent_us = now_us;
 	f->highest_sent = max_of(f->highest_sent, b->sequence);
 	return true;
@@ -1939,19 +1951,46 @@ static bool batch_send(struct hr_sdk_core *c, struct flow *f, struct batch *b,
 
 /* ---- the core: sending ---- */
 
+/* The owner said what it holds, and something before that is missing. */
+static bool flow_has_hole(const struct flow *f)
+{
+	return (f->parked & (f->parked + 1)) != 0 && f->parked_floor >= f->floor;
+}
+
 static uint64_t flow_rto(const struct flow *f)
 {
-	const uint64_t us = f->rtt_us + 4 * f->rtt_var_us;
+	const uint64_t least_us = flow_has_hole(f) ? RTO_HOLE_US : RTO_LEAST_US;
+	const uint64_t us = f->rtt_us == 0     ? RTO_FIRST_US
+			    : flow_has_hole(f) ? 2 * f->rtt_us
+					       : 4 * f->rtt_us;
 
-	return f->rtt_us == 0 ? RTO_FIRST_US : max_of(us, RTO_LEAST_US);
+	return us < least_us ? least_us : us < SECOND ? us : SECOND;
+}
+
+/* It answers somebody here: what is missing was lost on the way. */
+static bool target_is_there(const struct hr_sdk_core *c, uint32_t target,
+			    uint64_t now_us)
+{
+	const uint64_t heard_us = c->targets[target].heard_us;
+
+	return heard_us != 0 && now_us - heard_us < HEARD_US;
+}
+
+/* How long what was just sent may take. Patience grows with silence, not with loss. */
+static uint64_t flow_patience(struct hr_sdk_core *c, const struct flow *f,
+			      uint64_t now_us)
+{
+	const uint64_t rto_us = flow_rto(f);
+
+	return jittered(c, doubled(rto_us, f->backoff,
+				   target_is_there(c, f->target, now_us)
+					   ? max_of(rto_us, RTO_HEARD_MOST_US)
+					   : RTO_MOST_US));
 }
 
 static void flow_arm(struct hr_sdk_core *c, struct flow *f, uint64_t now_us)
 {
-	f->timer_us = flow_has_sent(f)
-			      ? now_us + jittered(c, doubled(flow_rto(f), f->backoff,
-							     RTO_MOST_US))
-			      : NEVER;
+	f->timer_us = flow_has_sent(f) ? now_us + flow_patience(c, f, now_us) : NEVER;
 }
 
 /* The owner has it, though not in the log yet. */
@@ -1984,11 +2023,11 @@ static void flow_resend(struct hr_sdk_core *c, struct flow *f, uint32_t n,
 	}
 }
 
-/* What was sent before now may be lost: it goes again, as far as window and credit
+/* What was sent before then may be lost: it goes again, as far as window and credit
  * go. */
-static void flow_presume_lost(struct flow *f, uint64_t now_us)
+static void flow_presume_lost(struct flow *f, uint64_t lost_us)
 {
-	f->lost_us = now_us;
+	f->lost_us = lost_us;
 	f->again = flow_has_sent(f) ? f->first : NULL;
 }
 
@@ -2093,7 +2132,7 @@ static void flow_probe(struct hr_sdk_core *c, uint32_t shard, uint64_t now_us)
 	if (now_us < f->probe_us)
 		return;
 	/* Each of those before this one got no answer, or credit 0 as one. */
-	if (f->silent >= SILENT_PROBES)
+	if (f->silent >= SILENT_PROBES && !target_is_there(c, f->target, now_us))
 		flow_next_target(c, f);
 	if (!flow_ask(c, shard, KIND_PROBE, now_us))
 		return;
@@ -2117,20 +2156,21 @@ static void flow_skip(struct hr_sdk_core *c, uint32_t shard, uint64_t now_us)
 		f->backoff++;
 	}
 	if (flow_ask(c, shard, KIND_SKIP, now_us))
-		f->skip_us = now_us +
-			     jittered(c, doubled(flow_rto(f), f->backoff, RTO_MOST_US));
+		f->skip_us = now_us + flow_patience(c, f, now_us);
 }
 
 static void flow_time_out(struct hr_sdk_core *c, struct flow *f, uint64_t now_us)
 {
 	static const uint32_t bursts[] = { WINDOW_AGAIN, 8, 2 };
 	const uint32_t burst = f->backoff < 3 ? bursts[f->backoff] : 1;
+	const uint64_t late_us = since(now_us, flow_rto(f) / 2);
 
-	/* The others, which may be lost as well, wait for an answer to these. */
-	flow_presume_lost(f, now_us);
+	/* What left just now is not late yet. The others, which may be lost as well,
+	 * wait for an answer to these. */
+	flow_presume_lost(f, late_us);
 	if (f->window > burst)
 		f->window = burst > WINDOW_LEAST ? burst : WINDOW_LEAST;
-	flow_resend(c, f, burst, now_us, NEVER, now_us);
+	flow_resend(c, f, burst, late_us, NEVER, now_us);
 	if (c->is_blocked)
 		return;
 	f->backoff++;
@@ -2604,36 +2644,55 @@ static bool take_incarnation(struct flow *f, uint64_t incarnation, uint64_t now_
 	return true;
 }
 
+/* The least of some, not their mean: where answers get lost most commits are heard of
+ * late, and to wait longer would only make the next ones later still. */
 static void rtt_learn(struct flow *f, uint64_t us)
 {
-	const uint64_t off = us > f->rtt_us ? us - f->rtt_us : f->rtt_us - us;
-
-	if (f->rtt_us == 0) {
-		f->rtt_us = max_of(us, 1);
-		f->rtt_var_us = us / 2;
-		return;
+	us = max_of(us, 1);
+	if (f->rtt_us == 0 || us < f->rtt_us)
+		f->rtt_us = us;
+	if (f->n_rtt == 0 || us < f->rtt_next_us)
+		f->rtt_next_us = us;
+	if (++f->n_rtt == RTT_COMMITS) {
+		f->rtt_us = f->rtt_next_us;
+		f->n_rtt = 0;
 	}
-	f->rtt_var_us = (3 * f->rtt_var_us + off) / 4;
-	f->rtt_us = max_of((7 * f->rtt_us + us) / 8, 1);
+	f->n_unclear = 0;
+}
+
+/* A commit that took us at most, for something of it was sent again: which of the two was
+ * it? If all are such, commits may take longer than we wait. */
+static void rtt_doubt(struct flow *f, uint64_t us)
+{
+	if (f->rtt_us == 0 || ++f->n_unclear < 2 * RTT_COMMITS)
+		return;
+	f->n_unclear = f->n_rtt = 0;
+	if (us > f->rtt_us)
+		f->rtt_us = us < 2 * f->rtt_us ? us : 2 * f->rtt_us;
 }
 
 /* Returns how many datagrams became free. */
 static uint64_t flow_commit(struct hr_sdk_core *c, struct flow *f, uint64_t floor,
 			    uint64_t now_us)
 {
-	uint64_t n = 0, rtt_us = NEVER;
+	uint64_t n = 0, first_us = now_us;
+	bool is_clear = false;
 
 	for (; is_bound_here(f, f->first) && f->first->sequence <= floor; n++) {
 		struct batch *b = f->first;
 
 		f->committed[b->sequence % COMMITTED_KEPT] =
 			(uint16_t)b->encoder.n_events;
-		rtt_us = b->n_sent == 1 ? now_us - b->sent_us : NEVER;
+		/* One that was sent again held up those sent before that, too. */
+		is_clear = b->n_sent == 1 && b->first_us >= f->resent_us;
+		first_us = b->first_us;
 		tell_batch(c, b, HEADRACE_COMMITTED);
 		flow_pop(c, f);
 	}
-	if (rtt_us != NEVER)
-		rtt_learn(f, rtt_us);
+	if (n > 0 && is_clear)
+		rtt_learn(f, now_us - first_us);
+	else if (n > 0)
+		rtt_doubt(f, now_us - first_us);
 	if (n > 0 && c->calls.done != NULL)
 		c->calls.done(c->calls.arg, f->stream, (uint32_t)(f - c->flows), floor);
 	f->floor = floor;
@@ -2651,7 +2710,7 @@ static void flow_lose(struct hr_sdk_core *c, struct flow *f, uint64_t floor)
 /* Holes below something parked that are older than a round trip. */
 static void flow_fill_holes(struct hr_sdk_core *c, struct flow *f, uint64_t now_us)
 {
-	uint64_t wait_us = f->rtt_us / 2;
+	uint64_t wait_us = f->rtt_us;
 	uint64_t top;
 
 	if (f->parked == 0 || f->parked_floor != flow_base(f))
@@ -2873,7 +2932,11 @@ static bool answer_take(struct hr_sdk_core *c, uint32_t target, const uint8_t *p
 static void core_answer(struct hr_sdk_core *c, uint32_t target, const uint8_t *p,
 			size_t n, uint64_t now_us)
 {
-	c->counts[answer_take(c, target, p, n, now_us) ? ANSWERS : ANSWERS_IGNORED]++;
+	const bool taken = answer_take(c, target, p, n, now_us);
+
+	c->counts[taken ? ANSWERS : ANSWERS_IGNORED]++;
+	if (taken)
+		c->targets[target].heard_us = now_us;
 }
 
 /* The end: what was sent and not answered stays unknown, the rest is dropped. With a
