@@ -15,6 +15,7 @@
 
 int hr_gen_send(int argc, char **argv);
 int hr_gen_sdk(int argc, char **argv);
+int hr_gen_relay(int argc, char **argv);
 int hr_gen_shop(int argc, char **argv);
 int hr_gen_verify(int argc, char **argv);
 

@@ -15,6 +15,8 @@ static const struct {
 	{ "send", hr_gen_send, "send events as a plan says, and write the plan down" },
 	{ "sdk", hr_gen_sdk,
 	  "send by the SDK, and write a ledger of what became of each event" },
+	{ "relay", hr_gen_relay,
+	  "a bad network: lose, double and reorder what passes, by a seed" },
 	{ "shop", hr_gen_shop, "write product hashes and similar sets into Redis" },
 	{ "verify", hr_gen_verify, "compare every user and event with the plan" },
 };
