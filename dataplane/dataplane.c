@@ -173,6 +173,8 @@ static int start_owner(struct hr_dataplane *d, struct hr_err *err)
 		.feed = d->feed,
 		.stats = d->stats,
 		.n_workers = d->config.n_workers,
+		.newest = hr_dataplane_newest,
+		.newest_ctx = d,
 	};
 
 	memcpy(conf.worker_of_shard, d->worker_of_shard, sizeof(conf.worker_of_shard));

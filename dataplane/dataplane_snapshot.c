@@ -76,6 +76,16 @@ void hr_dataplane_begin_feed(struct hr_dataplane *d)
 			      hr_dataplane_begins(d, (uint16_t)s)->chain.n);
 }
 
+int hr_dataplane_newest(void *ctx, uint16_t shard, uint64_t beyond_n, atomic_bool *ends,
+			struct hr_fold **fold, struct hr_log_start *start,
+			struct hr_err *err)
+{
+	const struct hr_dataplane *d = ctx;
+
+	return hr_recovery_newest(fold, start, &d->config, &d->set, shard, beyond_n,
+				  ends, err);
+}
+
 static uint64_t position(void *ctx, uint32_t view, uint16_t shard)
 {
 	const struct hr_running_view *v = &((struct hr_dataplane *)ctx)->views[view];

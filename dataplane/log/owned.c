@@ -20,6 +20,7 @@ void hr_owned_show(struct hr_owned *s)
 {
 	static const enum hr_shard_state of_phase[] = {
 		[HR_PHASE_CUT] = HR_SHARD_STARTING,
+		[HR_PHASE_RESTORING] = HR_SHARD_STARTING,
 		[HR_PHASE_WAITING] = HR_SHARD_STARTING,
 		[HR_PHASE_FENCING] = HR_SHARD_STARTING,
 		[HR_PHASE_FIRST] = HR_SHARD_STARTING,
@@ -258,7 +259,7 @@ void hr_owned_step(struct hr_owned *s, const struct hr_now *now)
 		look_at_writer(s, now);
 	else if (s->appends != NULL || s->deadline_us != 0)
 		hr_owned_reports(s, now);
-	if (s->phase != HR_PHASE_CUT)
+	if (s->phase != HR_PHASE_CUT && s->phase != HR_PHASE_RESTORING)
 		hr_owned_verify(s, now);
 	switch (s->phase) {
 	case HR_PHASE_FENCED:
@@ -268,6 +269,9 @@ void hr_owned_step(struct hr_owned *s, const struct hr_now *now)
 		return;
 	case HR_PHASE_CUT:
 		hr_owned_step_cut(s, now);
+		return;
+	case HR_PHASE_RESTORING:
+		hr_owned_step_restore(s, now);
 		return;
 	case HR_PHASE_WAITING:
 		say_progress(s, now);
@@ -316,14 +320,7 @@ int hr_owned_init(struct hr_owned *s, const struct hr_owned_conf *conf, uint16_t
 	s->view.clock_offset_us = INT64_MIN;
 	hr_chain_init(&s->chain, conf->set, shard);
 	if (start != NULL && start->chain.n > 0) {
-		s->start = start;
-		s->chain = start->chain;
-		s->chain.set = conf->set;
-		s->config = start->config;
-		s->next_offset = start->offset;
-		memcpy(s->addresses, s->chain.addresses, sizeof(s->addresses));
-		atomic_init(&s->view.incarnation, s->chain.incarnation);
-		atomic_init(&s->view.accepted_n, s->chain.n);
+		hr_owned_start_from(s, start);
 	}
 	if (start != NULL) {
 		s->proved_n = start->lost_n;

@@ -32,7 +32,8 @@
  *
  * owned.c begins and ends it and passes time; owned_fence.c becomes owner and steps
  * down; owned_append.c sends; owned_read.c judges what comes back; owned_verify.c asks
- * again; owned_cut.c mends; owned_follow.c looks on while it is another's. One thread.
+ * again; owned_cut.c mends; owned_follow.c looks on while it is another's, and
+ * owned_restore.c catches up from a snapshot. One thread.
  */
 
 #include <stdbool.h>
@@ -51,7 +52,8 @@
 #define HR_REASON_BYTES 320
 
 enum hr_phase {
-	HR_PHASE_CUT, /* looking for what is left */
+	HR_PHASE_CUT,       /* looking for what is left */
+	HR_PHASE_RESTORING, /* looking for a snapshot */
 	HR_PHASE_WAITING,
 	HR_PHASE_FENCING,
 	HR_PHASE_FIRST,
@@ -71,6 +73,13 @@ struct hr_append {
 	uint32_t bytes;
 	bool is_done;     /* accepted, or dropped */
 	bool is_reported; /* the writer does not refer to it any more */
+};
+
+enum hr_restore {
+	HR_RESTORE_LOOKING, /* ask again with the next step */
+	HR_RESTORE_NOTHING, /* no snapshot is further */
+	HR_RESTORE_FAILED,
+	HR_RESTORED,
 };
 
 struct hr_owned;
@@ -108,6 +117,13 @@ struct hr_owned_hooks {
 	 * down. NULL: nobody keeps it. */
 	int (*keep)(void *ctx, const struct hr_owned *s, bool is_ours,
 		    struct hr_err *err);
+	/* Look for a snapshot of a link behind beyond_n; nothing of the shard is out.
+	 * RESTORED: the worker was told its state (HR_TOLD_STATE), memory forgot the
+	 * shard's links, and *start stays until the next one or the end. FAILED (err):
+	 * it is asked again in a while. NULL: there are none. */
+	enum hr_restore (*restore)(void *ctx, struct hr_owned *s, uint64_t beyond_n,
+				   const struct hr_log_start **start,
+				   struct hr_err *err);
 };
 
 /* Cells of the statistics; all must be set. */
@@ -196,6 +212,10 @@ struct hr_owned {
 	uint32_t n_ids;
 	struct hr_id128 own_hashes[HR_OWN_HASHES_KEPT]; /* by n */
 	struct hr_followed followed;                    /* FENCED */
+	bool is_claimed;     /* the operator: own it, whoever has it */
+	uint64_t look_at_us; /* RESTORING: not before */
+	char else_stop
+		[HR_REASON_BYTES]; /* RESTORING: when there is none; "": read on */
 	struct hr_fence_times fence_times;
 	uint32_t fence_no; /* FENCEs of ours that were accepted */
 

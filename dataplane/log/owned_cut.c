@@ -23,8 +23,11 @@ void hr_owned_cut(struct hr_owned *s, const struct hr_now *now, const char *why)
 {
 	/* Where reading begins nothing is left to look for. */
 	if (s->next_offset == 0 || (s->start != NULL && !s->has_begun)) {
-		hr_owned_stop(s, "behind link %llu: %s", (unsigned long long)s->chain.n,
-			      why);
+		char text[HR_REASON_BYTES];
+
+		snprintf(text, sizeof(text), "behind link %llu: %.280s",
+			 (unsigned long long)s->chain.n, why);
+		hr_owned_restore(s, text);
 		return;
 	}
 	hr_owned_recover(s, now, 0, false, "the log was cut: %.200s", why);

@@ -65,6 +65,7 @@ static void became_owner(struct hr_owned *s, int64_t stamped_ms,
 	hr_owned_flight_back(s);
 	filter_waiting(s);
 	s->was_owner = true;
+	s->is_claimed = false;
 	s->is_contested = false;
 	s->phase = HR_PHASE_FIRST;
 	hr_owned_told(s, HR_TOLD_FENCE);
@@ -192,12 +193,10 @@ static void strike(struct hr_owned *s)
 			     err.text);
 }
 
-void hr_owned_on_foreign_link(struct hr_owned *s)
+void hr_owned_step_down(struct hr_owned *s)
 {
 	char text[HR_REASON_BYTES];
 
-	if (!s->was_owner || !s->caught_up)
-		return; /* history */
 	snprintf(text, sizeof(text),
 		 "another appliance owns this shard since incarnation %llu",
 		 (unsigned long long)s->chain.incarnation);
@@ -205,6 +204,12 @@ void hr_owned_on_foreign_link(struct hr_owned *s)
 	hr_owned_log(s, HR_LOG_WARN, "%s", text);
 	hr_owned_leave(s, HR_PHASE_FENCED);
 	strike(s);
+}
+
+void hr_owned_on_foreign_link(struct hr_owned *s)
+{
+	if (s->was_owner && s->caught_up) /* else history */
+		hr_owned_step_down(s);
 }
 
 int hr_owned_claim(struct hr_owned *s, struct hr_err *err)
@@ -220,14 +225,10 @@ int hr_owned_claim(struct hr_owned *s, struct hr_err *err)
 	r = keep(s, true, err);
 	if (r < 0)
 		return r;
-	/* From where it was left, up to what is there now. */
-	s->phase = HR_PHASE_WAITING;
+	s->is_claimed = true;
 	s->not_before_us = 0;
-	s->caught_up = false;
-	s->end_at_start = -1;
-	s->conf->ops->seek(s->part, s->next_offset);
-	hr_owned_say(s, "taking the shard over");
-	hr_owned_show(s);
+	/* From the newest snapshot, or where it was left, up to what is there now. */
+	hr_owned_restore(s, "");
 	s->conf->ops->renew(s->part);
 	s->is_renewing = true;
 	return 0;

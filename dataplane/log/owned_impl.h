@@ -85,6 +85,18 @@ void hr_owned_follow_begin(struct hr_owned *s);
 unsigned int hr_owned_follow(struct hr_owned *s, const struct hr_now *now);
 void hr_owned_step_followed(struct hr_owned *s, const struct hr_now *now);
 
+/* Another appliance's: leave, and strike it from the list. */
+void hr_owned_step_down(struct hr_owned *s);
+
+/* ---- owned_restore.c ------------------------------------------------------------ */
+
+/* Go on from a snapshot that is further than we are; if none is, stop with this
+ * sentence; "": read on from where we are. */
+void hr_owned_restore(struct hr_owned *s, const char *else_stop);
+void hr_owned_step_restore(struct hr_owned *s, const struct hr_now *now);
+/* What is known of the chain is what start says. */
+void hr_owned_start_from(struct hr_owned *s, const struct hr_log_start *start);
+
 /* ---- owned_read.c --------------------------------------------------------------- */
 
 /* Tell the worker something that is no link. */

@@ -176,6 +176,128 @@ static bool forget(void *ctx, struct hr_owned *s)
 	return true;
 }
 
+/* ---- a snapshot, while the process runs ------------------------------------------ */
+
+static void *look_for_snapshot(void *arg)
+{
+	struct hr_owner_restore *job = arg;
+	const struct hr_owner_conf *conf = &job->owner->conf;
+
+	pthread_setname_np(pthread_self(), "hr-restore");
+	job->result = conf->newest(conf->newest_ctx, job->shard, job->beyond_n,
+				   &job->ends, &job->fold, job->start, &job->err);
+	atomic_store_explicit(&job->is_over, true, memory_order_release);
+	return NULL;
+}
+
+static enum hr_restore restore_begin(struct hr_owner *o, uint16_t shard,
+				     uint64_t beyond_n, struct hr_err *err)
+{
+	struct hr_owner_restore *job = &o->restore;
+
+	job->owner = o;
+	job->shard = shard;
+	job->beyond_n = beyond_n;
+	job->fold = NULL;
+	atomic_store(&job->ends, false);
+	atomic_store(&job->is_over, false);
+	job->start = calloc(1, sizeof(*job->start));
+	if (job->start != NULL &&
+	    pthread_create(&job->thread, NULL, look_for_snapshot, job) == 0) {
+		job->is_running = true;
+		return HR_RESTORE_LOOKING;
+	}
+	free(job->start);
+	job->start = NULL;
+	hr_fail(err, -ENOMEM, "no memory to look for a snapshot");
+	return HR_RESTORE_FAILED;
+}
+
+static void restore_join(struct hr_owner_restore *job)
+{
+	pthread_join(job->thread, NULL);
+	job->is_running = false;
+}
+
+/* What it found is not wanted (any more). */
+static void restore_drop(struct hr_owner_restore *job)
+{
+	if (job->fold != NULL)
+		hr_fold_free(job->fold);
+	free(job->start);
+	job->fold = NULL;
+	job->start = NULL;
+}
+
+/* The shard that wanted it was stopped meanwhile. */
+static void restore_tidy(struct hr_owner *o)
+{
+	struct hr_owner_restore *job = &o->restore;
+
+	if (!job->is_running || o->shards[job->shard].phase == HR_PHASE_RESTORING ||
+	    !atomic_load_explicit(&job->is_over, memory_order_acquire))
+		return;
+	restore_join(job);
+	restore_drop(job);
+}
+
+static void restore_end(struct hr_owner *o)
+{
+	if (!o->restore.is_running)
+		return;
+	atomic_store(&o->restore.ends, true);
+	restore_join(&o->restore);
+	restore_drop(&o->restore);
+}
+
+static bool take_state(struct hr_owner *o, struct hr_owned *s)
+{
+	struct hr_owner_restore *job = &o->restore;
+	struct hr_link *told = hr_told_new(HR_TOLD_STATE, s->shard);
+
+	if (told == NULL)
+		return false;
+	told->release = release_fold;
+	told->fold = job->fold;
+	job->fold = NULL;
+	free(o->restored[s->shard]); /* the shard begins behind another one now */
+	o->restored[s->shard] = job->start;
+	job->start = NULL;
+	hr_feed_restart(o->conf.feed, s->shard, o->restored[s->shard]->chain.n);
+	hr_owned_hand_out(s, told);
+	return true;
+}
+
+static enum hr_restore restore(void *ctx, struct hr_owned *s, uint64_t beyond_n,
+			       const struct hr_log_start **start, struct hr_err *err)
+{
+	struct hr_owner *o = ctx;
+	struct hr_owner_restore *job = &o->restore;
+	enum hr_restore found;
+
+	if (o->conf.newest == NULL)
+		return HR_RESTORE_NOTHING;
+	if (!job->is_running)
+		return restore_begin(o, s->shard, beyond_n, err);
+	/* Pairs with the release in look_for_snapshot(). */
+	if (job->shard != s->shard ||
+	    !atomic_load_explicit(&job->is_over, memory_order_acquire))
+		return HR_RESTORE_LOOKING;
+	restore_join(job);
+	found = job->result < 0    ? HR_RESTORE_FAILED
+		: job->result == 0 ? HR_RESTORE_NOTHING
+				   : HR_RESTORED;
+	if (found == HR_RESTORE_FAILED)
+		*err = job->err;
+	if (found == HR_RESTORED && !take_state(o, s)) {
+		hr_fail(err, -ENOMEM, "no memory to go on from a snapshot");
+		found = HR_RESTORE_FAILED;
+	}
+	restore_drop(job);
+	*start = o->restored[s->shard];
+	return found;
+}
+
 static void cloned(void *ctx, const char *text)
 {
 	struct hr_owner *o = ctx;
@@ -310,6 +432,7 @@ static void slow_work(struct hr_owner *o, uint64_t now_us)
 	o->next_slow_us = now_us + SLOW_US;
 	o->must_poll = true;
 	obey_asked(o);
+	restore_tidy(o);
 	o->common.ops->errors(o->log, &reading, &appending);
 	hr_stat_set(o->consumer_errors, reading);
 	hr_stat_set(o->producer_errors, appending);
@@ -437,6 +560,7 @@ static uint64_t end(struct hr_owner *o)
 {
 	uint64_t tentative = 0;
 
+	restore_end(o);
 	(void)take_closed(o);
 	for (uint32_t i = 0; i < o->n_shards; i++)
 		tentative += hr_owned_end(&o->shards[i]);
@@ -581,6 +705,8 @@ void hr_owner_free(struct hr_owner *o)
 	for (uint32_t i = 0; i < o->n_shards; i++)
 		hr_owned_fini(&o->shards[i]);
 	free(o->shards);
+	for (uint32_t i = 0; i < HR_SHARDS_MAX; i++)
+		free(o->restored[i]);
 	for (uint32_t i = 0; o->words != NULL && i < o->set.n_shards; i++)
 		pthread_mutex_destroy(&o->words[i].lock);
 	free(o->words);
@@ -636,6 +762,7 @@ static void common_init(struct hr_owner *o)
 		.forget = forget,
 		.cloned = cloned,
 		.keep = keep,
+		.restore = restore,
 	};
 	for (uint32_t i = 0; i < o->set.n_shards; i++)
 		o->others[i] = !hr_holdings_has(&o->holdings, (uint16_t)i);

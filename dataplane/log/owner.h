@@ -38,6 +38,7 @@
 struct hr_bell;
 struct hr_config;
 struct hr_feed;
+struct hr_fold;
 struct hr_stats;
 struct rte_ring;
 
@@ -96,6 +97,16 @@ struct hr_owner_conf {
 	/* Where each shard's chain begins; the workers and the feed begin there, too.
 	 * NULL: with link 1. Read while starting. */
 	const struct hr_log_start *starts[HR_SHARDS_MAX];
+	/*
+	 * The newest snapshot of a link behind beyond_n, for a shard that goes on from
+	 * one while the process runs: 1, the state (for hr_fold_free()) and where
+	 * reading begins; 0: there is none; or a negated errno with err. Blocks, on a
+	 * thread of its own; *ends: give up. NULL: nobody writes any.
+	 */
+	int (*newest)(void *ctx, uint16_t shard, uint64_t beyond_n, atomic_bool *ends,
+		      struct hr_fold **fold, struct hr_log_start *start,
+		      struct hr_err *err);
+	void *newest_ctx;
 	struct rte_ring *closed[HR_WORKERS_MAX];
 	struct rte_ring *accepted[HR_WORKERS_MAX];
 	struct rte_ring *folded[HR_WORKERS_MAX];

@@ -41,12 +41,29 @@ struct hr_owner_ask {
 	bool is_over; /* the committer has ended */
 };
 
+/* The search for a snapshot, one shard at a time. */
+struct hr_owner_restore {
+	struct hr_owner *owner;
+	pthread_t thread;
+	bool is_running;
+	atomic_bool ends;    /* it is not wanted any more */
+	atomic_bool is_over; /* release; pairs with the committer's acquire */
+	uint16_t shard;
+	uint64_t beyond_n;
+	int result;
+	struct hr_fold *fold;
+	struct hr_log_start *start;
+	struct hr_err err;
+};
+
 struct hr_owner {
 	struct hr_owner_conf conf;
 	struct hr_data_set set;
 	struct hr_owned_conf common;
 	struct hr_holdings holdings; /* the thread's own, once it runs */
 	bool others[HR_SHARDS_MAX];
+	struct hr_owner_restore restore;
+	struct hr_log_start *restored[HR_SHARDS_MAX]; /* what shards go on from */
 	struct hr_owned *shards;
 	struct hr_owner_words *words; /* by shard */
 	struct hr_owner_ask ask;

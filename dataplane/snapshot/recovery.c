@@ -148,14 +148,15 @@ static int try_one(const struct recovering *r, struct hr_vault *vault,
 /* ---- one shard ------------------------------------------------------------------- */
 
 static int find_state(const struct recovering *r, struct hr_vault *vault,
-		      struct hr_recovered *shard, struct hr_err *err)
+		      struct hr_recovered *shard, uint64_t beyond_n, struct hr_err *err)
 {
 	struct hr_log_start lost = { .lost_n = 0 };
 	struct hr_snapshot_entry *entry;
 	int result = 1;
 
 	while (result != 0 &&
-	       (entry = hr_snapshot_index_newest(&vault->index, UINT64_MAX)) != NULL) {
+	       (entry = hr_snapshot_index_newest(&vault->index, UINT64_MAX)) != NULL &&
+	       entry->manifest.head.n > beyond_n) {
 		result = try_one(r, vault, shard, entry, err);
 		if (result == 0)
 			break;
@@ -186,7 +187,7 @@ static int recover_shard(const struct recovering *r, struct hr_snapshot_store *s
 	hr_vault_init(&vault, hr_snapshot_ops_of(r->config), store, r->set, s, WAIT_MS);
 	result = hr_vault_refresh(&vault, err);
 	if (result == 0)
-		result = find_state(r, &vault, shard, err);
+		result = find_state(r, &vault, shard, 0, err);
 	if (result < 0) {
 		hr_vault_fini(&vault);
 		return result;
@@ -197,6 +198,32 @@ static int recover_shard(const struct recovering *r, struct hr_snapshot_store *s
 		hr_info("snapshot", "shard %u: goes on from the snapshot of link %llu",
 			s, (unsigned long long)shard->start.chain.n);
 	return 0;
+}
+
+int hr_recovery_newest(struct hr_fold **fold, struct hr_log_start *start,
+		       const struct hr_config *config, const struct hr_data_set *set,
+		       uint16_t shard, uint64_t beyond_n, atomic_bool *ends,
+		       struct hr_err *err)
+{
+	const struct recovering r = { .config = config, .set = set, .ends = ends };
+	const struct hr_snapshot_ops *ops = hr_snapshot_ops_of(config);
+	struct hr_recovered found = { .fold = NULL };
+	struct hr_snapshot_store *store;
+	struct hr_vault vault;
+	int result = ops->open(&store, config, set, WAIT_MS, err);
+
+	if (result < 0)
+		return result;
+	hr_vault_init(&vault, ops, store, set, shard, WAIT_MS);
+	result = hr_vault_refresh(&vault, err);
+	if (result == 0)
+		result = find_state(&r, &vault, &found, beyond_n, err);
+	hr_vault_fini(&vault);
+	ops->close(store);
+	hr_fold_free(found.mirror);
+	*fold = found.fold;
+	*start = found.start;
+	return result < 0 ? result : found.fold != NULL;
 }
 
 /* ---- all ------------------------------------------------------------------------- */

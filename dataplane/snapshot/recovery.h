@@ -46,6 +46,16 @@ int hr_recovery_run(struct hr_recovery *recovery, const struct hr_config *config
 		    const struct hr_data_set *set, atomic_bool *ends,
 		    struct hr_err *err);
 
+/*
+ * While everything runs: the newest snapshot of one shard of a link behind beyond_n that
+ * fits the log. 1 and *fold (the caller's) and *start; 0: there is none; or a negated
+ * errno with err. Blocks; ends as above.
+ */
+int hr_recovery_newest(struct hr_fold **fold, struct hr_log_start *start,
+		       const struct hr_config *config, const struct hr_data_set *set,
+		       uint16_t shard, uint64_t beyond_n, atomic_bool *ends,
+		       struct hr_err *err);
+
 int hr_recovery_new(struct hr_recovery **out, const struct hr_data_set *set);
 /* With everything that was not taken. NULL is fine. */
 void hr_recovery_free(struct hr_recovery *recovery);

@@ -74,6 +74,39 @@ static void tell_trouble(struct hr_snapshotter *p, struct shard *s, const char *
 
 /* ---- following -------------------------------------------------------------------- */
 
+/* Where the mirror stands the log begins no more: another appliance owned the shard
+ * meanwhile, wrote snapshots, and trimmed. Returns whether there is one to go on from. */
+static bool follow_from_snapshot(struct hr_snapshotter *p, struct shard *s)
+{
+	struct hr_snapshot_entry *e;
+	struct hr_log_start at;
+	struct hr_fold *fold;
+	struct hr_err err;
+	uint8_t *image;
+	size_t bytes;
+	int r;
+
+	if (p->store == NULL || hr_vault_refresh(&s->vault, &err) < 0)
+		return false;
+	e = hr_snapshot_index_newest(&s->vault.index, UINT64_MAX);
+	if (e == NULL || e->manifest.head.n <= s->mirror.at.chain.n ||
+	    hr_vault_load(&s->vault, e, &image, &bytes, &err) < 0)
+		return false;
+	r = hr_snapshot_restore(&fold, &at, p->conf.set, s->mirror.shard,
+				p->conf.config->stream_max, image, bytes, &err);
+	free(image);
+	if (r < 0)
+		return false;
+	hr_info("snapshot", "shard %u: follows from the snapshot of link %llu on",
+		s->mirror.shard, (unsigned long long)at.chain.n);
+	hr_mirror_fini(&s->mirror);
+	hr_mirror_init(&s->mirror, p->conf.config, p->conf.set, p->conf.feed,
+		       s->mirror.shard, fold, &at);
+	s->written_n = at.chain.n;
+	s->written_bytes = 0;
+	return true;
+}
+
 static bool follow_one(struct hr_snapshotter *p, struct shard *s)
 {
 	struct hr_err err = { "" };
@@ -82,6 +115,8 @@ static bool follow_one(struct hr_snapshotter *p, struct shard *s)
 	if (s->has_failed)
 		return false;
 	n = hr_mirror_follow(&s->mirror, FOLLOW_LINKS, READ_WAIT_MS, &err);
+	if ((n == -ENODATA || n == -ESTALE) && follow_from_snapshot(p, s))
+		return true;
 	if (n < 0) {
 		/* What is there no more comes no more; what cannot be folded neither. */
 		s->has_failed = n != -EIO && n != -ENOMEM;

@@ -722,7 +722,7 @@ static void open_rooms(struct sim_appliance *a)
 		.max_waiting = EPOCHS_A_SHARD,
 		.hooks = { a, hook_random, hook_tell, hook_said, hook_put_epoch,
 			   hook_has_room, hook_hand_out, hook_kept, hook_first_kept,
-			   hook_forget, hook_cloned, NULL },
+			   hook_forget, hook_cloned, NULL, NULL },
 	};
 	chain_config(a);
 	a->is_open = true;
@@ -891,10 +891,10 @@ bool sim_appliance_is_quiet(const struct sim_appliance *a)
 void sim_appliance_describe(const struct sim_appliance *a)
 {
 	static const char *const phases[] = {
-		[HR_PHASE_CUT] = "cut",         [HR_PHASE_WAITING] = "waiting",
-		[HR_PHASE_FENCING] = "fencing", [HR_PHASE_FIRST] = "first",
-		[HR_PHASE_READY] = "ready",     [HR_PHASE_FENCED] = "fenced",
-		[HR_PHASE_STOPPED] = "stopped",
+		[HR_PHASE_CUT] = "cut",         [HR_PHASE_RESTORING] = "restoring",
+		[HR_PHASE_WAITING] = "waiting", [HR_PHASE_FENCING] = "fencing",
+		[HR_PHASE_FIRST] = "first",     [HR_PHASE_READY] = "ready",
+		[HR_PHASE_FENCED] = "fenced",   [HR_PHASE_STOPPED] = "stopped",
 	};
 
 	for (uint16_t i = 0; a->is_open && i < a->stores.set->n_shards; i++) {

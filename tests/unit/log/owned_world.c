@@ -72,7 +72,7 @@ static void hand_out(void *ctx, struct hr_owned *s, struct hr_link *link)
 		return;
 	}
 	assert(link->n == b->n_links + 1 && b->n_links < BOX_LINKS);
-	if (b->n_links > 0)
+	if (b->n_links > 0 && b->links[b->n_links - 1] != NULL)
 		assert(hr_id128_equals(&link->prev_hash,
 				       &b->links[b->n_links - 1]->hash));
 	b->links[b->n_links++] = link;
@@ -94,9 +94,21 @@ static uint64_t first_kept(void *ctx, const struct hr_owned *s)
 	struct box *b = ctx;
 
 	(void)s;
-	if (b->n_links == 0)
+	if (b->n_links == 0 || b->forgets > b->n_links)
 		return 0;
 	return b->forgets > 0 ? b->forgets : 1;
+}
+
+static void forget_links(struct box *b)
+{
+	while (b->n_links > 0) {
+		struct hr_link *link = b->links[--b->n_links];
+
+		if (link != NULL)
+			hr_link_put(link);
+		b->links[b->n_links] = NULL;
+	}
+	b->forgets = 0;
 }
 
 static bool forget(void *ctx, struct hr_owned *s)
@@ -104,11 +116,30 @@ static bool forget(void *ctx, struct hr_owned *s)
 	struct box *b = ctx;
 	struct hr_link *told = hr_told_new(HR_TOLD_STATE, 0);
 
-	while (b->n_links > 0)
-		hr_link_put(b->links[--b->n_links]);
-	b->forgets = 0;
+	forget_links(b);
 	hr_owned_hand_out(s, told);
 	return true;
+}
+
+/* Two looks in vain, then what there is. */
+static enum hr_restore restore(void *ctx, struct hr_owned *s, uint64_t beyond_n,
+			       const struct hr_log_start **start, struct hr_err *err)
+{
+	struct box *b = ctx;
+
+	b->n_looked++;
+	if (b->looks > 0)
+		return --b->looks == 0
+			       ? (hr_fail(err, -EIO, "out of reach"), HR_RESTORE_FAILED)
+			       : HR_RESTORE_LOOKING;
+	if (b->snapshot == NULL || b->snapshot->chain.n <= beyond_n)
+		return HR_RESTORE_NOTHING;
+	forget_links(b);
+	b->n_links = b->snapshot->chain.n;
+	b->forgets = b->n_links + 1;
+	*start = b->snapshot;
+	hr_owned_hand_out(s, hr_told_new(HR_TOLD_STATE, 0));
+	return HR_RESTORED;
 }
 
 static void cloned(void *ctx, const char *text)
@@ -193,7 +224,8 @@ static struct box *start_as(struct world *w, uint64_t seed,
 			   .first_kept = first_kept,
 			   .forget = forget,
 			   .cloned = cloned,
-			   .keep = keep },
+			   .keep = keep,
+			   .restore = restore },
 	};
 	b->conf.file.setting[HR_CHAIN_MAX_EVENTS] = 1024;
 	b->conf.file.setting[HR_CHAIN_MAX_STREAMS] = 64;
@@ -222,8 +254,7 @@ static void box_free(struct box *b)
 	assert(box_epochs_out(b) == 0);
 	hr_owned_fini(b->owned);
 	fake_log_ops.close(b->log);
-	for (uint64_t i = 0; i < b->n_links; i++)
-		hr_link_put(b->links[i]);
+	forget_links(b);
 	for (uint32_t i = 0; i < BOX_EPOCHS; i++)
 		free(b->epochs[i].record);
 	free(b->owned);

@@ -35,6 +35,8 @@ struct box {
 	bool is_out[BOX_EPOCHS];
 	char line[512]; /* the newest that was told */
 	bool was_cloned;
+	const struct hr_log_start *snapshot; /* the newest; NULL: there is none */
+	uint32_t n_looked, looks; /* how often it is looked for in vain first */
 	char addresses[32];
 	bool others[1];              /* given to the shard */
 	bool is_kept, fails_to_keep; /* the newest word that was written down */

@@ -792,6 +792,124 @@ static void what_is_lost_and_taken_is_written_down(void)
 	world_fini(&w);
 }
 
+/* ---- from a snapshot while it runs ------------------------------------------------------ */
+
+/* What a snapshot of link n of this chain says. */
+static struct hr_log_start snapshot_of(const struct box *b, uint64_t n)
+{
+	const struct hr_link *link = b->links[n - 1];
+	struct hr_log_start start = { .chain = b->owned->chain,
+				      .config = b->owned->config,
+				      .offset = link->offset };
+
+	start.chain.owner = link->owner;
+	start.chain.incarnation = link->incarnation;
+	start.chain.n = link->n;
+	start.chain.hash = link->hash;
+	start.chain.clock_us = link->clock_us;
+	return start;
+}
+
+/* a owned it, b took it and wrote on up to link n + 4. */
+static struct box *taken_from(struct world *w, struct box *a, uint64_t n)
+{
+	struct box *b = box_start(w, 9);
+
+	CU_ASSERT_TRUE_FATAL(world_until(w, b, HR_SHARD_READY, 3000));
+	CU_ASSERT_TRUE_FATAL(world_until(w, a, HR_SHARD_FENCED, 3000));
+	for (uint64_t i = 0; b->n_links < n + 4; i++) {
+		box_close(b, 100 + i, true);
+		CU_ASSERT_TRUE_FATAL(world_until_links(w, b, b->n_links + 1, 100));
+	}
+	return b;
+}
+
+static void a_shard_taken_back_goes_on_from_the_newest_snapshot(void)
+{
+	struct world w;
+	struct box *a = owner_of(&w, 3), *b = taken_from(&w, a, 4);
+	struct hr_log_start snapshot = snapshot_of(b, 7);
+	struct hr_err err;
+
+	fake_store_trim(w.store, 0, snapshot.offset);
+	a->snapshot = &snapshot;
+	a->looks = 3; /* once in trouble: it is looked for again */
+	CU_ASSERT_EQUAL_FATAL(hr_owned_claim(a->owned, &err), 0);
+	CU_ASSERT_TRUE(world_until(&w, a, HR_SHARD_READY, 5000));
+	CU_ASSERT_EQUAL(a->n_looked, 4);
+	CU_ASSERT_EQUAL(a->n_told[HR_TOLD_STATE], 1);
+	CU_ASSERT_TRUE(world_until(&w, b, HR_SHARD_FENCED, 3000));
+	box_close(a, 55, true);
+	CU_ASSERT_TRUE(world_until_links(&w, a, 10, 1000));
+	CU_ASSERT_EQUAL(a->links[7]->n, 8); /* behind it, as b wrote it */
+	world_fini(&w);
+}
+
+/* Nothing newer: what it has in memory is what the log goes on from. */
+static void a_shard_taken_back_without_a_newer_snapshot_reads_on(void)
+{
+	struct world w;
+	struct box *a = owner_of(&w, 3), *b = taken_from(&w, a, 4);
+	struct hr_log_start snapshot = snapshot_of(a, 2);
+	struct hr_err err;
+
+	a->snapshot = &snapshot;
+	CU_ASSERT_EQUAL_FATAL(hr_owned_claim(a->owned, &err), 0);
+	CU_ASSERT_TRUE(world_until(&w, a, HR_SHARD_READY, 5000));
+	CU_ASSERT_EQUAL(a->n_told[HR_TOLD_STATE], 0);
+	CU_ASSERT_TRUE(a->n_links > b->n_links - 1);
+	world_fini(&w);
+}
+
+/* It stood still while another owned the shard, wrote snapshots and trimmed: it does not
+ * fence that one, and knows whose the shard is. */
+static void who_wakes_up_behind_a_trimmed_log_steps_down(void)
+{
+	struct world w;
+	struct box *a = owner_of(&w, 3), *b;
+	struct hr_log_start snapshot;
+	struct hr_err err;
+
+	a->is_paused = true;
+	b = box_start(&w, 9);
+	CU_ASSERT_TRUE_FATAL(world_until(&w, b, HR_SHARD_READY, 3000));
+	for (uint64_t i = 0; i < 4; i++)
+		box_close(b, 100 + i, true);
+	CU_ASSERT_TRUE_FATAL(world_until_links(&w, b, 9, 1000));
+	snapshot = snapshot_of(b, 8);
+	fake_store_trim(w.store, 0, snapshot.offset);
+	a->snapshot = &snapshot;
+	a->is_paused = false;
+	CU_ASSERT_TRUE(world_until(&w, a, HR_SHARD_FENCED, 9000));
+	world_run(&w, 5000);
+	CU_ASSERT_EQUAL(atomic_load(&b->owned->view.state), HR_SHARD_READY);
+	CU_ASSERT_EQUAL(atomic_load(&b->owned->view.incarnation), 2);
+	CU_ASSERT_STRING_EQUAL(a->owned->addresses, b->addresses);
+	CU_ASSERT_EQUAL(a->n_kept, 1);
+	CU_ASSERT_FALSE(a->is_kept);
+	/* And takes it back from there. */
+	CU_ASSERT_EQUAL_FATAL(hr_owned_claim(a->owned, &err), 0);
+	CU_ASSERT_TRUE(world_until(&w, a, HR_SHARD_READY, 5000));
+	CU_ASSERT_TRUE(world_until(&w, b, HR_SHARD_FENCED, 5000));
+	world_fini(&w);
+}
+
+static void without_any_snapshot_a_trimmed_log_stops_the_shard(void)
+{
+	struct world w;
+	struct box *a = owner_of(&w, 3), *b;
+
+	a->is_paused = true;
+	b = box_start(&w, 9);
+	CU_ASSERT_TRUE_FATAL(world_until(&w, b, HR_SHARD_READY, 3000));
+	fake_store_trim(w.store, 0, fake_store_end(w.store, 0) - 1);
+	a->is_paused = false;
+	CU_ASSERT_TRUE(world_until(&w, a, HR_SHARD_STOPPED, 9000));
+	CU_ASSERT_PTR_NOT_NULL(strstr(a->owned->reason, "is gone"));
+	CU_ASSERT_EQUAL(a->n_looked, 1);
+	world_fini(&w);
+}
+
 /* ---- what is not as it should be ------------------------------------------------------ */
 
 static void a_chain_that_is_not_as_the_file_says_complains_until_it_is_committed(void)
@@ -921,6 +1039,14 @@ int main(void)
 		  a_follower_whose_place_is_trimmed_goes_on_with_what_is_left },
 		{ "what is lost, and what is taken, is written down",
 		  what_is_lost_and_taken_is_written_down },
+		{ "a shard that is taken back goes on from the newest snapshot",
+		  a_shard_taken_back_goes_on_from_the_newest_snapshot },
+		{ "a shard that is taken back without a newer snapshot reads on",
+		  a_shard_taken_back_without_a_newer_snapshot_reads_on },
+		{ "who wakes up behind a trimmed log steps down",
+		  who_wakes_up_behind_a_trimmed_log_steps_down },
+		{ "without any snapshot a trimmed log stops the shard",
+		  without_any_snapshot_a_trimmed_log_stops_the_shard },
 		{ "a chain that is not as the file says complains until it is "
 		  "committed",
 		  a_chain_that_is_not_as_the_file_says_complains_until_it_is_committed },
