@@ -141,7 +141,8 @@ void hr_worker_obey_chain(struct hr_worker_shard *s)
 {
 	uint64_t most = hr_fold_config(s->fold)->setting[HR_CHAIN_MAX_EVENTS];
 
-	s->intake->max_events = most < UINT32_MAX ? (uint32_t)most : UINT32_MAX;
+	if (!HR_MUTANT(local_config))
+		s->intake->max_events = most < UINT32_MAX ? (uint32_t)most : UINT32_MAX;
 }
 
 /* fold is a function of the chain: what it refuses now it refuses for ever. The main

@@ -26,7 +26,9 @@
 
 /* A stream's birth may be so far ahead of the clock, and no further; so a floor lives
  * that much longer than its stream. */
+#ifndef HR_BIRTH_AHEAD_MAX_US
 #define HR_BIRTH_AHEAD_MAX_US 60000000u
+#endif
 
 /* "hr-<shard>-<n>-<index>": what stands before the index, and all of it. */
 #define HR_MADE_PREFIX_MAX (3u + 5u + 1u + 20u + 1u)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/mutant.h"
 #include "dataplane/log/owned_impl.h"
 
 #define SECOND_US 1000000u
@@ -130,6 +131,15 @@ void hr_owned_stop(struct hr_owned *s, const char *fmt, ...)
 	hr_owned_leave(s, HR_PHASE_STOPPED);
 }
 
+/* HR_MUTANT(timeout_means_absent): what has no outcome is sent again without a look. */
+static void believe_absent(struct hr_owned *s)
+{
+	if (!HR_MUTANT(timeout_means_absent) || s->flight == NULL)
+		return;
+	s->flight->is_reported = true;
+	hr_owned_flight_back(s);
+}
+
 void hr_owned_recover(struct hr_owned *s, const struct hr_now *now, uint32_t wait_ms,
 		      bool reads_anew, const char *fmt, ...)
 {
@@ -150,6 +160,7 @@ void hr_owned_recover(struct hr_owned *s, const struct hr_now *now, uint32_t wai
 	hr_owned_doubt(s);
 	hr_owned_show(s);
 	drop_writer(s, true);
+	believe_absent(s);
 	if (reads_anew)
 		s->conf->ops->seek(s->part, s->next_offset);
 }
@@ -199,6 +210,11 @@ static bool has_trouble(struct hr_owned *s, const struct hr_now *now)
 	}
 	if (s->deadline_us == 0 || now->mono_us < s->deadline_us)
 		return false;
+	if (HR_MUTANT(same_n_again) && s->flight != NULL) {
+		s->flight->is_reported = true;
+		hr_owned_flight_back(s);
+		return false; /* and sent again, with what it had and the same n */
+	}
 	hr_owned_recover(s, now, hr_owned_jitter(s, HR_BACKOFF_MIN_MS),
 			 s->was_delivered, "%s was not read back within %u s (%.150s)",
 			 was_fencing ? "a fence" : "a link", s->watchdog_ms / 1000,

@@ -215,6 +215,8 @@ static void append_link(struct hr_owned *s, struct hr_epoch *epoch, uint8_t *rec
 	HR_CRASH_POINT(link_appended);
 	a->is_reported = r < 0;
 	hr_owned_sent(s, r, &err);
+	if (HR_MUTANT(view_before_accept) && epoch != NULL)
+		hr_owned_read_bytes(s, record, a->bytes, now);
 }
 
 /* Send a new link: n, prev_hash and clock are given here and nowhere earlier. */

@@ -9,6 +9,7 @@
 #include <rte_ring.h>
 
 #include "common/clock.h"
+#include "common/mutant.h"
 #include "common/wire.h"
 #include "dataplane/beacon/beacon.h"
 #include "dataplane/fold/fold.h"
@@ -44,6 +45,7 @@ struct shard {
 	struct hr_link *told[TOLD_MAX];
 	uint32_t n_told;
 	bool has_begun; /* told[0] is being folded */
+	uint32_t n_told_early;
 	struct sim_coro *publisher;
 };
 
@@ -298,6 +300,43 @@ static void swap(struct shard *s, struct hr_link *told)
 	(void)hr_streams_set_fold(s->streams, s->fold);
 }
 
+/* As a worker does. */
+static void obey_chain(struct shard *s)
+{
+	if (!HR_MUTANT(local_config))
+		s->intake.max_events =
+			(uint32_t)hr_fold_config(s->fold)->setting[HR_CHAIN_MAX_EVENTS];
+}
+
+static bool is_tentative(const struct hr_epoch *epoch)
+{
+	const struct hr_str body = { hr_epoch_body(epoch), epoch->body_bytes };
+	struct hr_item item;
+	uint32_t cursor = 0;
+
+	while (hr_item_next(body, &cursor, &item) > 0)
+		if (item.kind == HR_ITEM_SKIP || (item.flags & HR_ITEM_ORDERED) != 0)
+			return true;
+	return false;
+}
+
+/* I4: what was taken in order under an older fence is nowhere any more. */
+static void check_fenced(struct sim_appliance *a, const struct shard *s)
+{
+	bool survives = hr_streams_parked(s->streams) > 0 ||
+			(s->intake.open != NULL && is_tentative(s->intake.open));
+	const struct hr_owned *o = &s->owned;
+
+	for (uint32_t i = 0; i < o->n_waiting && !survives; i++)
+		survives =
+			is_tentative(o->waiting[(o->waiting_at + i) % o->max_waiting]);
+	if (survives)
+		sim_violated(a->stores.sim, "I4",
+			     "appliance %u, shard %u: something tentative survives "
+			     "fence %llu",
+			     a->index, o->shard, (unsigned long long)s->incarnation);
+}
+
 static void on_told(struct sim_appliance *a, struct shard *s, struct hr_link *link)
 {
 	switch (link->kind) {
@@ -305,9 +344,11 @@ static void on_told(struct sim_appliance *a, struct shard *s, struct hr_link *li
 		s->incarnation = link->incarnation;
 		(void)hr_streams_fence(s->streams, link->incarnation);
 		(void)hr_intake_fence(&s->intake, link->fence_no);
+		check_fenced(a, s);
 		break;
 	case HR_TOLD_STATE:
 		swap(s, link);
+		obey_chain(s);
 		break;
 	case HR_TOLD_LOST:
 		(void)hr_streams_fence(s->streams, link->incarnation);
@@ -456,6 +497,19 @@ void sim_appliance_datagram(struct sim_appliance *a, uint32_t sender,
 	step_soon(a);
 }
 
+/* HR_MUTANT(floors_after_ack): fold begins a link some turns after its ACKs. */
+static bool tells_before_folding(struct sim_appliance *a, struct shard *s,
+				 struct hr_link *link)
+{
+	if (!HR_MUTANT(floors_after_ack) || s->n_told_early++ % 4 == 3)
+		return false;
+	if (s->n_told_early % 4 == 1) {
+		hr_streams_accepted(s->streams, link, hr_mono_us());
+		acks_send(a, s);
+	}
+	return true;
+}
+
 /* Returns whether there was something to do. */
 static bool work(struct sim_appliance *a, struct shard *s)
 {
@@ -469,6 +523,8 @@ static bool work(struct sim_appliance *a, struct shard *s)
 		return true;
 	}
 	if (!s->has_begun) {
+		if (tells_before_folding(a, s, link))
+			return true;
 		if (hr_fold_begin(s->fold, link) < 0) {
 			sim_violated(a->stores.sim, "I2",
 				     "appliance %u cannot fold link %llu of shard %u",
@@ -482,6 +538,8 @@ static bool work(struct sim_appliance *a, struct shard *s)
 	}
 	if (!hr_fold_step(s->fold, SLICE))
 		return true;
+	if (link->body_kind == HR_BODY_CONFIG)
+		obey_chain(s);
 	link->next_due_us = hr_fold_next_due(s->fold);
 	done(a, s, link);
 	return true;
@@ -572,6 +630,8 @@ static void shard_start(struct sim_appliance *a, uint16_t i)
 		.shard = i,
 		.max_events = a->stores.config->epoch_max_events,
 	};
+	if (hr_fold_n(s->fold) > 0)
+		obey_chain(s);
 	if (hr_streams_new(&s->streams,
 			   &(struct hr_streams_conf){
 				   .intake = &s->intake,
@@ -636,7 +696,7 @@ static void chain_config(struct sim_appliance *a)
 
 	a->conf.file.fold_version = HR_FOLD_VERSION;
 	setting[HR_CHAIN_MAX_EVENTS] = c->epoch_max_events;
-	setting[HR_CHAIN_MAX_STREAMS] = c->stream_max;
+	setting[HR_CHAIN_MAX_STREAMS] = a->stores.chain_streams;
 	setting[HR_CHAIN_STREAM_MAX_AGE_US] = c->stream_max_age_us;
 	setting[HR_CHAIN_KEY_STREAMS] = c->stream_max_per_key;
 	setting[HR_CHAIN_TTL_MEMORY_US] = c->stream_ttl_memory_us;

@@ -27,7 +27,8 @@ struct sim_stores {
 	bool has_snapshots; /* written and recovered from */
 	struct sim_network *network;
 	uint32_t n_appliances;
-	uint8_t write_key[16]; /* of key id 1 */
+	uint32_t chain_streams; /* what a first CONFIG of it allows */
+	uint8_t write_key[16];  /* of key id 1 */
 	uint8_t secret[16];
 };
 

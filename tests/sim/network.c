@@ -7,6 +7,7 @@
 #include "tests/sim/world.h"
 
 #define DATAGRAM_MAX 1472u
+#define HISTORY 256u /* the first ones: they are old the soonest */
 
 struct sim_network {
 	struct sim *sim;
@@ -14,6 +15,12 @@ struct sim_network {
 	void *arg;
 	uint64_t cut_until_us;
 	struct packet *free, *all;
+	/* What went to appliances, for those who send it again much later. */
+	struct old {
+		uint8_t *bytes;
+		uint32_t sender, n;
+	} history[HISTORY];
+	uint32_t n_history;
 };
 
 struct packet {
@@ -54,6 +61,34 @@ static void arrive(struct sim *sim, void *arg, uint64_t number)
 	w->free = p;
 }
 
+static void remember(struct sim_network *w, uint32_t sender, const uint8_t *bytes,
+		     uint32_t n)
+{
+	struct old *o = &w->history[w->n_history];
+
+	if (w->n_history == HISTORY)
+		return;
+	o->bytes = malloc(n);
+	if (o->bytes == NULL)
+		abort();
+	memcpy(o->bytes, bytes, n);
+	o->sender = sender;
+	o->n = n;
+	w->n_history++;
+}
+
+void sim_network_replay(struct sim_network *w, uint32_t n_appliances)
+{
+	uint32_t at = w->n_history == 0
+			      ? 0
+			      : (uint32_t)sim_delay(&w->sim->random, 0, w->n_history);
+
+	for (uint32_t i = at; i < at + 16 && i < w->n_history; i++)
+		for (uint32_t a = 0; a < n_appliances; a++)
+			sim_network_send(w, true, a, w->history[i].sender,
+					 w->history[i].bytes, w->history[i].n);
+}
+
 void sim_network_send(struct sim_network *w, bool to_appliance, uint32_t appliance,
 		      uint32_t sender, const uint8_t *bytes, uint32_t n)
 {
@@ -63,6 +98,8 @@ void sim_network_send(struct sim_network *w, bool to_appliance, uint32_t applian
 
 	if (n > DATAGRAM_MAX)
 		abort();
+	if (to_appliance)
+		remember(w, sender, bytes, n);
 	for (; copies > 0; copies--) {
 		uint64_t us = sim_delay(&sim->random, 50, f->network_us);
 		struct packet *p;
@@ -100,6 +137,8 @@ struct sim_network *sim_network_new(struct sim *sim, sim_arrive fn, void *arg)
 
 void sim_network_free(struct sim_network *w)
 {
+	for (uint32_t i = 0; i < w->n_history; i++)
+		free(w->history[i].bytes);
 	while (w->all != NULL) {
 		struct packet *p = w->all;
 

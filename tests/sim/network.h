@@ -19,6 +19,8 @@ void sim_network_send(struct sim_network *network, bool to_appliance,
 		      uint32_t appliance, uint32_t sender, const uint8_t *bytes,
 		      uint32_t n);
 /* Nothing gets through until then. */
+/* Somebody has recorded old datagrams and sends some again, to every appliance. */
+void sim_network_replay(struct sim_network *network, uint32_t n_appliances);
 void sim_network_cut(struct sim_network *network, uint64_t us);
 
 #endif

@@ -20,7 +20,9 @@
 #define USERS 6u
 #define PRODUCTS 5u
 #define PARTITIONS 4u
-#define STREAMS_MAX 64u
+#define DEDUP_MAX 4096u     /* more than a run has events of that kind */
+#define DATAGRAM_EVENTS 16u /* more than one can hold: a link has room for it */
+#define STREAMS_MAX 64u     /* that there is room for, whatever the chain says */
 
 #define EVENTS_TOPIC "user_events"
 #define POSITIONS_TOPIC "headrace.positions"
@@ -28,6 +30,8 @@
 struct run {
 	struct sim sim;
 	struct hr_config config;
+	uint32_t chain_streams;               /* that a first CONFIG allows */
+	struct hr_config configs[APPLIANCES]; /* as each has it in its file */
 	struct hr_data_set set;
 	struct sim_store *store;
 	struct sim_redis *redis;
@@ -40,6 +44,8 @@ struct run {
 	uint64_t orders[USERS]; /* events of each user so far */
 	uint64_t faults_end_us, end_us;
 	uint64_t event_us; /* mean time between two events */
+	uint64_t guest_us; /* the same of those without acknowledgement */
+	uint64_t n_guests;
 };
 
 /* ---- what is drawn ---- */
@@ -84,6 +90,7 @@ static void draw_faults(struct sim *sim)
 	f->pause_us = draw_us(sim, 1000, 20000);
 	f->take_us = draw_us(sim, 1000, 20000);
 	f->redis_back_us = draw_us(sim, 2000, 20000);
+	f->replay_us = draw_us(sim, 500, 10000);
 	f->clock_step_us = draw_us(sim, 5000, 50000);
 	f->view_stop_us = draw_us(sim, 1000, 10000);
 	f->snapshot_lost = draw(sim, 30, 500);
@@ -204,6 +211,43 @@ static void click(struct sim *sim, void *arg, uint64_t number)
 	again(sim, r->event_us, click, r);
 }
 
+/* An event that nobody acknowledges, with or without an id: in the log once, or not. */
+static void guest(struct sim *sim, void *arg, uint64_t number)
+{
+	struct run *r = arg;
+	struct sim_appliance *a = r->appliances[sim_below(&sim->random, APPLIANCES)];
+	uint32_t user = (uint32_t)sim_below(&sim->random, 3);
+	char json[256], name[16], id[40] = "";
+	uint16_t shard;
+
+	(void)number;
+	(void)snprintf(name, sizeof(name), "guest%u", user);
+	shard = (uint16_t)((hr_murmur2(name, strlen(name)) & 0x7fffffff) % SHARDS);
+	r->n_guests++;
+	if (sim_once_in(&sim->random, 3))
+		(void)snprintf(id, sizeof(id), "\"event_id\":\"g%llu\",",
+			       (unsigned long long)r->n_guests);
+	(void)snprintf(json, sizeof(json),
+		       "{\"user_id\":\"%s\",%s\"event_type\":\"purchase\","
+		       "\"mark\":\"g%llu\"}",
+		       name, id, (unsigned long long)r->n_guests);
+	/* Where the window is short, the second may come too late for it. */
+	for (uint32_t n = id[0] != '\0' && r->config.dedup_max == DEDUP_MAX ? 2 : 1;
+	     n > 0; n--)
+		(void)sim_appliance_event(a, shard, json);
+	again(sim, r->guest_us, guest, r);
+}
+
+static void replay(struct sim *sim, void *arg, uint64_t number)
+{
+	struct run *r = arg;
+
+	(void)number;
+	sim->n_faults++;
+	sim_network_replay(r->network, APPLIANCES);
+	again(sim, sim->faults.replay_us, replay, r);
+}
+
 static void sdk_restart(struct sim *sim, void *arg, uint64_t number)
 {
 	struct run *r = arg;
@@ -276,19 +320,53 @@ static void landed(void *arg, uint16_t shard, const struct sim_record *record)
 
 /* ---- a run ---- */
 
+/* Old streams and full tables, within the length of a run. */
+static void make_short(struct run *r)
+{
+	struct hr_config *c = &r->config;
+	struct sim_random *random = &r->sim.random;
+
+	c->stream_max_age_us = SIM_SECOND + sim_below(random, 3 * SIM_SECOND);
+	c->stream_ttl_memory_us = SIM_SECOND + sim_below(random, 4 * SIM_SECOND);
+	c->stream_ttl_disk_us = 2 * c->stream_ttl_memory_us;
+	c->dedup_window_us = SIM_SECOND + sim_below(random, 5 * SIM_SECOND);
+	c->dedup_max = 4 + (uint32_t)sim_below(random, 16);
+	if (sim_once_in(random, 2)) {
+		r->chain_streams = 4 + (uint32_t)sim_below(random, 8);
+		c->stream_max_per_key = r->chain_streams;
+	}
+}
+
+/* Files that differ: what counts is what the chain says. */
+static void configure_each(struct run *r)
+{
+	struct sim_random *random = &r->sim.random;
+
+	for (uint32_t i = 0; i < APPLIANCES; i++) {
+		struct hr_config *c = &r->configs[i];
+
+		*c = r->config;
+		if (sim_once_in(random, 2))
+			continue;
+		c->stream_max_age_us += sim_below(random, SIM_SECOND);
+		c->epoch_max_events = DATAGRAM_EVENTS + (uint32_t)sim_below(random, 60);
+	}
+}
+
 static void configure(struct run *r)
 {
 	struct hr_config *c = &r->config;
 
 	hr_config_defaults(c);
 	c->n_shards = SHARDS;
-	c->stream_max = STREAMS_MAX;
+	c->stream_max = r->chain_streams = STREAMS_MAX;
 	c->stream_max_per_key = STREAMS_MAX;
 	c->stream_max_age_us =
 		5 * SIM_SECOND + sim_below(&r->sim.random, 60 * SIM_SECOND);
 	c->stream_ttl_memory_us = 60 * SIM_SECOND;
 	c->stream_ttl_disk_us = 120 * SIM_SECOND;
-	c->dedup_max = 64;
+	c->dedup_max = DEDUP_MAX;
+	c->dedup_window_us = 60 * SIM_SECOND;
 	c->log_keep_memory_bytes = sim_delay(&r->sim.random, 2000, 200000);
 	c->recent_views_max = 4;
 	c->recommendations_max = 3;
@@ -304,6 +382,9 @@ static void configure(struct run *r)
 	c->snapshot_log_bytes = sim_delay(&r->sim.random, 5000, 100000);
 	c->log_min_age_us = sim_delay(&r->sim.random, 0, 5 * SIM_SECOND);
 	c->topics_interval_us = 1000 + (uint32_t)sim_below(&r->sim.random, 50000);
+	c->epoch_max_events = DATAGRAM_EVENTS + (uint32_t)sim_below(&r->sim.random, 60);
+	if (sim_once_in(&r->sim.random, 2))
+		make_short(r);
 }
 
 /* The log is as short as it may be, memory too, and the view is seldom there. */
@@ -378,6 +459,7 @@ static void open_all(struct run *r)
 	configure(r);
 	if (!r->config.redis_enabled && sim_once_in(&sim->random, 2))
 		be_short(r);
+	configure_each(r);
 	r->set.generation = 1;
 	r->set.n_shards = SHARDS;
 	for (size_t i = 0; i < 16; i++) {
@@ -400,6 +482,11 @@ static void open_all(struct run *r)
 		stores.secret[i] = (uint8_t)sim_random(&sim->random);
 	}
 	for (uint32_t i = 0; i < APPLIANCES; i++) {
+		stores.config = &r->configs[i];
+		stores.chain_streams = r->chain_streams;
+		if (sim_once_in(&sim->random, 3))
+			stores.chain_streams =
+				4 + (uint32_t)sim_below(&sim->random, STREAMS_MAX - 3);
 		r->appliances[i] = sim_appliance_new(&stores, i);
 		if (sim_once_in(&sim->random, 2))
 			sim_appliance_step_clock(
@@ -418,6 +505,7 @@ static void open_all(struct run *r)
 		sender.index = i;
 		r->senders[i] = sim_sender_new(&sender);
 	}
+	r->guest_us = draw_us(sim, 5, 500);
 	r->event_us = 2000 + sim_below(&sim->random, 200000);
 	r->faults_end_us =
 		sim->now_us + 5 * SIM_SECOND + sim_below(&sim->random, 40 * SIM_SECOND);
@@ -439,6 +527,8 @@ static void begin(struct run *r)
 	again(sim, f->view_stop_us, stop_view, r);
 	if (r->config.redis_enabled)
 		again(sim, f->damage_us, damage, r);
+	again(sim, f->replay_us, replay, r);
+	again(sim, r->guest_us, guest, r);
 	again(sim, f->pause_us, blackhole, r);
 	look(sim, r, 0);
 }

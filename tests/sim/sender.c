@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
+#include "common/mutant.h"
+#define HEADRACE_MUTANT(name) HR_MUTANT(name)
 #include "sdk/c/headrace.c"
 
 #include "tests/sim/sender.h"
