@@ -144,6 +144,11 @@ struct hr_config {
 	uint32_t similar_cache_entries;
 	uint32_t similar_cache_ms; /* changes by the shop are noticed within this */
 
+	/* checkpoints of Redis */
+	char checkpoint_folder[HR_CONFIG_TEXT]; /* "": none are made */
+	uint64_t checkpoint_interval_us;
+	uint32_t checkpoint_keep;
+
 	/* control plane */
 	char metrics_listen[64]; /* address:port */
 	uint32_t restart_delay_ms;

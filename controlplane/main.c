@@ -21,6 +21,7 @@
 #include "common/clock.h"
 #include "common/control.h"
 #include "common/log.h"
+#include "controlplane/checkpoint/keeper.h"
 #include "controlplane/metrics/http.h"
 #include "controlplane/metrics/pages.h"
 #include "controlplane/metrics/sampler.h"
@@ -38,6 +39,7 @@ struct headraced {
 	struct hr_sampler *sampler;
 	struct hr_supervise *supervise;
 	struct hr_trimmer *trimmer;
+	struct hr_keeper *keeper;
 	uint64_t trim_due_us;
 	struct hr_control *control;
 	struct hr_http *http;
@@ -153,6 +155,8 @@ static int open_all(struct headraced *d, const char *config, struct hr_err *err)
 	if (rc == 0)
 		rc = hr_trimmer_new(&d->trimmer, &d->settings.config, err);
 	if (rc == 0)
+		rc = hr_keeper_new(&d->keeper, &d->settings.config, err);
+	if (rc == 0)
 		rc = open_doors(d, err);
 	return rc;
 }
@@ -161,6 +165,7 @@ static void close_all(struct headraced *d)
 {
 	hr_control_close(d->control);
 	hr_http_close(d->http);
+	hr_keeper_free(d->keeper);
 	hr_trimmer_free(d->trimmer);
 	hr_supervise_free(d->supervise);
 	hr_sampler_free(d->sampler);

@@ -12,6 +12,7 @@
 #include "common/config.h"
 #include "common/control.h"
 #include "controlplane/ctl/check.h"
+#include "controlplane/ctl/checkpoint.h"
 #include "controlplane/ctl/report.h"
 #include "controlplane/ctl/shards.h"
 #include "controlplane/ctl/stop.h"
@@ -28,6 +29,8 @@ static const char usage[] =
 	"       headracectl [--config FILE | --run-dir DIR] log accept-loss SHARD\n"
 	"       headracectl [--config FILE | --run-dir DIR] config commit\n"
 	"       headracectl [--config FILE | --run-dir DIR] clock accept\n"
+	"       headracectl [--config FILE] checkpoint make | list\n"
+	"       headracectl [--config FILE] checkpoint restore NAME FOLDER\n"
 	"\n"
 	"  status  what runs, how it goes, and whether the ledgers balance\n"
 	"          exit code 0: ready, 1: not ready, 3: nothing runs\n"
@@ -44,6 +47,11 @@ static const char usage[] =
 	"  clock accept     record time from the wall clock as it is now\n"
 	"          exit code 0: it is being done (see status), 1: refused,\n"
 	"          3: nothing runs\n"
+	"\n"
+	"  checkpoint make     copy Redis, load the copy, compare it\n"
+	"  checkpoint list     those there are, each with the link of every shard\n"
+	"  checkpoint restore  fill a stopped Redis' data folder from one\n"
+	"          exit code 0: done, 1: refused\n"
 	"\n"
 	"  --config FILE  whose appliance.run_dir is meant (" CONFIG_DEFAULT ")\n"
 	"  --run-dir DIR  the run folder itself\n"
@@ -203,6 +211,15 @@ static int do_verb(const struct options *o, int n, char **words)
 	}
 	if (n == 2 && strcmp(verb, "shards") == 0 && strcmp(words[1], "list") == 0)
 		return shards_list(o);
+	if (strcmp(verb, "checkpoint") == 0) {
+		int r = hr_ctl_checkpoint(o->config != NULL ? o->config
+							    : CONFIG_DEFAULT,
+					  n - 1, words + 1);
+
+		return r == 2 ? bad_usage("checkpoint make, list, or restore NAME "
+					  "FOLDER")
+			      : r;
+	}
 	if (command_find(n, words) >= 0) {
 		int command = command_find(n, words);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/checkpoint_pins.h"
 #include "common/clock.h"
 #include "common/config.h"
 #include "common/log.h"
@@ -161,8 +162,30 @@ static bool positions_read(struct hr_snapshotter *p, uint16_t shard, uint64_t *o
 	return all;
 }
 
+/* A Redis that is restored from a checkpoint goes on from its positions: they are
+ * needed as a view's are. Returns their number; *n_verified of them are of checkpoints
+ * that a restart can rely on. Negated errno: nobody knows. */
+static int pins_read(struct hr_snapshotter *p, uint16_t shard, uint64_t *out,
+		     uint32_t *n_verified)
+{
+	struct hr_checkpoint_pins pins;
+	char id[33];
+	int r;
+
+	for (size_t i = 0; i < sizeof(p->conf.set->id.b); i++)
+		snprintf(id + 2 * i, 3, "%02x", p->conf.set->id.b[i]);
+	r = hr_checkpoint_pins_read(&pins, p->conf.config->checkpoint_folder, id,
+				    shard);
+	if (r < 0)
+		return r;
+	memcpy(out, pins.n, pins.n_pins * sizeof(out[0]));
+	*n_verified = pins.n_verified;
+	return (int)pins.n_pins;
+}
+
 static const char *point_find(struct hr_snapshotter *p, struct shard *s,
-			      const struct hr_snapshot_needs *needs, int64_t *out)
+			      const struct hr_snapshot_needs *needs,
+			      uint32_t n_verified, int64_t *out)
 {
 	const struct hr_config *config = p->conf.config;
 	const struct hr_snapshot_entry *oldest;
@@ -174,13 +197,13 @@ static const char *point_find(struct hr_snapshotter *p, struct shard *s,
 		return "no memory to sort snapshots";
 	oldest = hr_snapshot_index_keep(&s->vault.index, needs, keep);
 	free(keep);
-	if (config->redis_enabled)
+	if (config->redis_enabled && n_verified == 0)
 		return "with a Redis view nothing is trimmed before a verified "
-		       "checkpoint exists, and this version makes none";
+		       "checkpoint exists: headracectl checkpoint make";
 	if (oldest == NULL || s->vault.index.n_entries < 2)
 		return "there are no two snapshots yet";
 	if (!hr_snapshot_index_covers(&s->vault.index, needs))
-		return "a view stands before the oldest snapshot";
+		return "a view or a checkpoint stands before the oldest snapshot";
 	old = hr_marks_older(&s->marks, s->mirror.at.chain.clock_us,
 			     config->log_min_age_us);
 	*out = hr_snapshot_trim_point(oldest);
@@ -220,12 +243,14 @@ static bool owns(const struct hr_snapshotter *p, const struct shard *s)
 
 static int tidy(struct hr_snapshotter *p, struct shard *s, struct hr_err *err)
 {
-	uint64_t positions[VIEWS_MOST];
-	const struct hr_snapshot_needs needs = { .positions = positions,
+	uint64_t positions[VIEWS_MOST + HR_CHECKPOINT_PINS];
+	const struct hr_snapshot_needs views = { .positions = positions,
 						 .n_positions = p->conf.n_views };
+	struct hr_snapshot_needs needs = views;
+	uint32_t n_verified;
 	const char *why_not;
 	int64_t point;
-	int r = 0;
+	int r = 0, n_pins;
 
 	s->tidied_us = hr_mono_us();
 	if (!owns(p, s)) {
@@ -236,12 +261,19 @@ static int tidy(struct hr_snapshotter *p, struct shard *s, struct hr_err *err)
 		tell_state(p, s, "the position of a view is not known", 0);
 		return 0;
 	}
-	/* A position that nothing covers is older than what somebody else has deleted:
-	 * the shard may be another's already, with views that stand elsewhere. */
+	n_pins = pins_read(p, s->mirror.shard, positions + views.n_positions,
+			   &n_verified);
+	if (n_pins < 0) {
+		tell_state(p, s, "a checkpoint in checkpoint.folder cannot be read", 0);
+		return 0;
+	}
+	needs.n_positions += (uint32_t)n_pins;
+	/* A view's position that nothing covers is older than what somebody else has
+	 * deleted: the shard may be another's already, with views that stand elsewhere. */
 	if (HR_MUTANT(tidied_by_other) ||
-	    hr_snapshot_index_covers(&s->vault.index, &needs))
+	    hr_snapshot_index_covers(&s->vault.index, &views))
 		r = hr_vault_tidy(&s->vault, &needs, err);
-	why_not = point_find(p, s, &needs, &point);
+	why_not = point_find(p, s, &needs, n_verified, &point);
 	tell_state(p, s, why_not, point);
 	return r;
 }

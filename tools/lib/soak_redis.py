@@ -8,6 +8,8 @@ The kinds of rounds, each under load unless its name says otherwise:
   promoted  a replica that was cut off takes the place of its killed master
   emptied   FLUSHALL; the shop puts its own keys back in the same transaction
   old       killed; an RDB file of an earlier round is put back
+  checkpoint
+            killed; what headracectl checkpoint made some rounds ago is restored
   slow      SIGSTOP, CLIENT PAUSE or DEBUG SLEEP, also beyond the view's time-out
   idle      without any load: cut, emptied, or gone back under the living connection;
             noticed within NOTICED_S
@@ -44,7 +46,8 @@ CAUGHT_UP_S = 90
 NEAR_END = 64 << 10
 TIMEOUT_S = 10  # the view's own
 
-WEIGHTS = {"cut": 5, "promoted": 3, "emptied": 2, "old": 3, "slow": 3, "idle": 4}
+WEIGHTS = {"cut": 5, "promoted": 3, "emptied": 2, "old": 3, "checkpoint": 3, "slow": 3,
+           "idle": 4}
 
 CONFIG = """\
 bind {host}
@@ -152,24 +155,26 @@ class World:
         self.shop, self.similar = {}, {}
         self.old_rdb = os.path.join(stage.folder, "old.rdb")
         self.log_path = os.path.join(stage.folder, "headraced", "log")
+        self.checkpoints = os.path.join(stage.folder, "checkpoints")
         self.old_positions = []
         self.log_at, self.said = 0, ""
 
     # ---- beginning and end
 
-    def begin(self):
+    def begin(self, **over):
         stage = self.stage
         self.node.start(stage.redis_port)
         stage.gen("shop", "--redis", f"{LOOPBACK}:{stage.redis_port}", "--products",
                   PRODUCTS, "--categories", CATEGORIES)
         self.remember_shop()
-        stage.write_config({
+        stage.write_config(appliance.merge({
             "ports": [{"device": f"memif:server:{self.socket}"}],
             "data_set": {"shards": SHARDS},
             "dataplane": {"huge_pages": False},
             "redis": {"recent_views": RECENT_VIEWS, "recommendations": RECOMMENDATIONS},
             "snapshot": {"interval": "5s"},
-            "log": {"segment": "1MiB", "keep_memory": "1MiB"}})
+            "checkpoint": {"folder": self.checkpoints, "interval": "1h"},
+            "log": {"segment": "1MiB", "keep_memory": "1MiB"}}, over))
         stage.start()
         self.judge = Follower(stage.log_folder,
                               RedisSource(f"{LOOPBACK}:{stage.redis_port}"),
@@ -276,6 +281,28 @@ class World:
         client.config_set("appendonly", "no")
         client.execute_command("DEBUG", "RELOAD", "NOSAVE")
         client.config_set("appendonly", "yes")
+
+    def ctl(self, *words):
+        return appliance.command([appliance.headracectl(), "--config",
+                                  self.stage.config_path, *words], 120)
+
+    def kept_checkpoints(self):
+        """Their names, the oldest first."""
+        return [line.split()[0] for line in
+                self.ctl("checkpoint", "list").splitlines()]
+
+    def restore(self, name):
+        self.node.kill()
+        self.node.wipe()
+        os.makedirs(self.node.data)
+        self.ctl("checkpoint", "restore", name, self.node.data)
+        self.node.start(self.stage.redis_port)
+
+    def checkpoint(self):
+        """Back to one that is kept; now and then one is made under load."""
+        if self.random.random() < 0.6:
+            self.ctl("checkpoint", "make")
+        self.restore(self.random.choice(self.kept_checkpoints()))
 
     def slow(self):
         way = self.random.choice(("stop", "pause", "sleep"))
@@ -391,6 +418,9 @@ def play(world, rounds, rows):
     world.begin()
     world.load(0)
     world.unload()
+    if not wait_until(lambda: os.path.exists(world.checkpoints)
+                      and world.kept_checkpoints(), 30):
+        raise Trouble("headraced makes no checkpoint")
     if not world.judge.await_view(CAUGHT_UP_S):
         raise Trouble("the first load does not come into Redis")
     kinds = random.Random(world.seed)
@@ -406,7 +436,7 @@ def play(world, rounds, rows):
             say(f"round {number} ({kind}), seed {world.seed}: FAILED")
             raise
         rows.append(row)
-        say(f"round {number:4} {kind:9} {row['events']:5} events, {row['back']:6} links "
+        say(f"round {number:4} {kind:10} {row['events']:5} events, {row['back']:6} links "
             f"back, right after {row['caught_up']:.2f} s, {row['keys']} keys, "
             f"{time.monotonic() - at:.1f} s" + (
                 f", noticed after {row['noticed']:.2f} s" if row["noticed"] is not None
