@@ -309,7 +309,7 @@ static void print_latencies(FILE *to, const json_t *latency)
 	const char *name;
 
 	print_latency(to, "latency", "accepted", get(latency, "accept"));
-	print_latency(to, "", "acknowledged", get(latency, "ack"));
+	print_latency(to, "", "to ACK", get(latency, "ack"));
 	json_object_foreach((json_t *)get(latency, "views"), name, view)
 		print_latency(to, "", name, view);
 }

@@ -69,6 +69,8 @@ static void fill(void)
 	add(HR_METRIC_VIEW_LAG_LINKS, "view=\"topics\",shard=\"1\"", 12);
 	cell = add(HR_METRIC_ACCEPT_LATENCY, "", 0);
 	hr_stat_observe_many_us(cell, 900, 1000);
+	cell = add(HR_METRIC_ACK_LATENCY, "worker=\"0\"", 0);
+	hr_stat_observe_many_us(cell, 900, 1000);
 	cell = add(HR_METRIC_VIEW_LATENCY, "view=\"redis\"", 0);
 	hr_stat_observe_many_us(cell, 90000, 1000);
 }
@@ -153,6 +155,7 @@ static void everything_is_told(void)
 	       "           topics connecting, 12 links behind: no broker\n"
 	       "rates      12,345 events/s, 617 datagrams/s\n"
 	       "latency    accepted   p50 0.77 ms, p99 0.90 ms\n"
+	       "           to ACK     p50 0.77 ms, p99 0.90 ms\n"
 	       "           redis      p50 98.9 ms, p99 116 ms\n"
 	       "refused    10 tag: tag does not fit: wrong key, or bytes changed on "
 	       "the "
