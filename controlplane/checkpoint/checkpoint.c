@@ -289,24 +289,35 @@ static int positions_compare(const struct positions *before,
 	return 0;
 }
 
-/* headrace:user:<id>:state and user:<id>:profile say the same. */
-static int user_compare(redisContext *redis, const char *key, struct hr_err *err)
+/* Asks for headrace:user:<id>:state and the profile of that user. */
+static void user_ask(redisContext *redis, const char *key)
 {
 	static const char head[] = "headrace:user:", tail[] = ":state";
 	const size_t n = strlen(key) - strlen(head) - strlen(tail);
-	const char *id = key + strlen(head);
-	long long views = -1, purchases = -1;
-	redisReply *state = redisCommand(redis, "GET %s", key);
-	redisReply *profile = redisCommand(
-		redis, "HMGET user:%b:profile total_views total_purchases", id, n);
+
+	redisAppendCommand(redis, "GET %s", key);
+	redisAppendCommand(redis, "HMGET user:%b:profile total_views total_purchases",
+			   key + strlen(head), n);
+}
+
+static bool is_number(const redisReply *r, long long wanted)
+{
+	return r->type == REDIS_REPLY_STRING && strtoll(r->str, NULL, 10) == wanted;
+}
+
+/* They say the same. */
+static int user_compare(redisContext *redis, const char *key, struct hr_err *err)
+{
+	redisReply *state = NULL, *profile = NULL;
+	long long views, purchases;
 	bool fits =
-		state != NULL && profile != NULL && state->type == REDIS_REPLY_STRING &&
+		redisGetReply(redis, (void **)&state) == REDIS_OK &&
+		redisGetReply(redis, (void **)&profile) == REDIS_OK &&
+		state->type == REDIS_REPLY_STRING &&
 		sscanf(state->str, "1 %*u %*d %lld %lld ", &views, &purchases) == 2 &&
 		profile->type == REDIS_REPLY_ARRAY && profile->elements == 2 &&
-		profile->element[0]->type == REDIS_REPLY_STRING &&
-		profile->element[1]->type == REDIS_REPLY_STRING &&
-		strtoll(profile->element[0]->str, NULL, 10) == views &&
-		strtoll(profile->element[1]->str, NULL, 10) == purchases;
+		is_number(profile->element[0], views) &&
+		is_number(profile->element[1], purchases);
 
 	if (state != NULL)
 		freeReplyObject(state);
@@ -319,7 +330,22 @@ static int user_compare(redisContext *redis, const char *key, struct hr_err *err
 			      key);
 }
 
-static int values_compare(redisContext *redis, uint64_t *n_users, struct hr_err *err)
+/* The users of one answer to SCAN, in one round trip. */
+static int page_compare(redisContext *redis, const redisReply *keys, uint64_t *n_users,
+			struct hr_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < keys->elements; i++)
+		user_ask(redis, keys->element[i]->str);
+	for (size_t i = 0; i < keys->elements && r == 0; i++)
+		r = user_compare(redis, keys->element[i]->str, err);
+	*n_users += keys->elements;
+	return r;
+}
+
+static int values_compare(redisContext *redis, const atomic_bool *stops,
+			  uint64_t *n_users, struct hr_err *err)
 {
 	char cursor[32] = "0";
 	int r = 0;
@@ -333,15 +359,15 @@ static int values_compare(redisContext *redis, uint64_t *n_users, struct hr_err 
 		if (page == NULL || page->type != REDIS_REPLY_ARRAY ||
 		    page->elements != 2)
 			r = hr_fail(err, -EIO, "the copy cannot be scanned");
-		for (size_t i = 0; r == 0 && i < page->element[1]->elements; i++) {
-			r = user_compare(redis, page->element[1]->element[i]->str, err);
-			*n_users += 1;
-		}
+		if (r == 0)
+			r = page_compare(redis, page->element[1], n_users, err);
 		if (r == 0)
 			(void)snprintf(cursor, sizeof(cursor), "%s",
 				       page->element[0]->str);
 		if (page != NULL)
 			freeReplyObject(page);
+		if (r == 0 && stops != NULL && atomic_load(stops))
+			r = hr_fail(err, -ECANCELED, "it was told to end");
 	} while (r == 0 && strcmp(cursor, "0") != 0);
 	return r;
 }
@@ -398,7 +424,7 @@ static int verify(struct making *m, struct hr_err *err)
 	if (r == 0)
 		r = positions_compare(&m->before, &m->copy, &m->after, err);
 	if (r == 0)
-		r = values_compare(scratch.redis, &m->out->n_users, err);
+		r = values_compare(scratch.redis, m->stops, &m->out->n_users, err);
 	hr_checkpoint_scratch_end(&scratch);
 	return r;
 }

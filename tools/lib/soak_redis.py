@@ -171,6 +171,7 @@ class World:
             "ports": [{"device": f"memif:server:{self.socket}"}],
             "data_set": {"shards": SHARDS},
             "dataplane": {"huge_pages": False},
+            "epoch": {"min_interval": "10ms"},
             "redis": {"recent_views": RECENT_VIEWS, "recommendations": RECOMMENDATIONS},
             "snapshot": {"interval": "5s"},
             "checkpoint": {"folder": self.checkpoints, "interval": "1h"},
