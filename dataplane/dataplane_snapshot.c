@@ -93,9 +93,16 @@ static uint64_t position(void *ctx, uint32_t view, uint16_t shard)
 	return v->ops->applied(v->view, shard);
 }
 
-static bool owns(const void *ctx, uint16_t shard)
+static uint64_t owned_since(const void *ctx, uint16_t shard)
 {
-	return hr_dataplane_owns(((const struct hr_dataplane *)ctx)->owner, shard);
+	const struct hr_owner *owner = ((const struct hr_dataplane *)ctx)->owner;
+
+	if (!hr_dataplane_owns(owner, shard))
+		return 0;
+	return atomic_load_explicit(
+		&((struct hr_shard_view *)(uintptr_t)hr_owner_shard(owner, shard))
+			 ->incarnation,
+		memory_order_relaxed);
 }
 
 int hr_dataplane_start_snapshots(struct hr_dataplane *d, struct hr_err *err)
@@ -107,7 +114,7 @@ int hr_dataplane_start_snapshots(struct hr_dataplane *d, struct hr_err *err)
 		.recovery = atomic_load(&d->recovery),
 		.n_views = d->n_views,
 		.position = position,
-		.owns = owns,
+		.owned_since = owned_since,
 		.ctx = d,
 	};
 

@@ -284,6 +284,13 @@ void hr_owned_send_first(struct hr_owned *s, const struct hr_now *now)
 		send_empty(s, now);
 }
 
+static struct hr_link *first_of_memory(const struct hr_owned *s)
+{
+	uint64_t n = s->conf->hooks.first_kept(s->conf->hooks.ctx, s);
+
+	return n > 0 ? s->conf->hooks.kept(s->conf->hooks.ctx, s, n) : NULL;
+}
+
 /* The same {n, hash} under another owner: only head and crc are written anew. */
 void hr_owned_send_again(struct hr_owned *s, const struct hr_now *now)
 {
@@ -291,6 +298,8 @@ void hr_owned_send_again(struct hr_owned *s, const struct hr_now *now)
 		s->conf->hooks.kept(s->conf->hooks.ctx, s, s->chain.n + 1);
 	uint8_t *record;
 
+	if (HR_MUTANT(reappend_with_hole) && link == NULL)
+		link = first_of_memory(s);
 	if (link == NULL) {
 		hr_owned_stop(s, "link %llu has left memory while it was needed",
 			      (unsigned long long)s->chain.n + 1);

@@ -31,8 +31,18 @@ void hr_owned_cut(struct hr_owned *s, const struct hr_now *now, const char *why)
 		return;
 	}
 	hr_owned_recover(s, now, 0, false, "the log was cut: %.200s", why);
+	hr_owned_look_again(s);
+}
+
+void hr_owned_look_again(struct hr_owned *s)
+{
+	/* An answer that is on its way may be from before. */
+	if (s->asked != NULL)
+		hr_link_put(s->asked);
+	s->asked = NULL;
 	s->phase = HR_PHASE_CUT;
 	s->caught_up = false;
+	s->ask_at_us = 0;
 	s->cut_low = s->cut_high = 0;
 	hr_owned_show(s);
 }
@@ -70,6 +80,10 @@ static void read_again(struct hr_owned *s)
 
 	if (s->cut_low > 0)
 		link = s->conf->hooks.kept(s->conf->hooks.ctx, s, s->cut_low);
+	if (link == NULL && s->last != NULL && s->last->n == s->cut_low) {
+		link = s->last;
+		hr_link_get(link);
+	}
 	hr_owned_last(s, link);
 	if (link != NULL) {
 		go_on_behind(s, link);
@@ -99,8 +113,9 @@ static void narrow(struct hr_owned *s, uint64_t asked, const struct hr_now *now)
 			s->cut_high = asked;
 		s->ask_at_us = 0;
 		return;
-	default:
+	default: /* not known: from the beginning */
 		s->ask_at_us = now->mono_us + 100000;
+		s->cut_low = s->cut_high = 0;
 		return;
 	}
 }
@@ -116,15 +131,21 @@ void hr_owned_step_cut(struct hr_owned *s, const struct hr_now *now)
 		narrow(s, s->asked->n, now);
 		return;
 	}
-	first = s->conf->hooks.first_kept(s->conf->hooks.ctx, s);
-	if (s->cut_high == 0)
+	if (now->mono_us < s->ask_at_us)
+		return;
+	if (s->cut_high == 0) {
+		/* Most often nothing is missing. */
 		s->cut_high = s->known_n + 1;
+		if (s->last != NULL) {
+			hr_owned_ask(s, s->last, now);
+			return;
+		}
+	}
+	first = s->conf->hooks.first_kept(s->conf->hooks.ctx, s);
 	if (first == 0 || s->cut_low + 1 >= s->cut_high || first >= s->cut_high) {
 		read_again(s);
 		return;
 	}
-	if (now->mono_us < s->ask_at_us)
-		return;
 	n = s->cut_low < first ? first : s->cut_low + (s->cut_high - s->cut_low) / 2;
 	link = s->conf->hooks.kept(s->conf->hooks.ctx, s, n);
 	if (link == NULL) {
@@ -225,7 +246,8 @@ int hr_owned_accept_loss(struct hr_owned *s, struct hr_err *err)
 	if (s->n_out > 0)
 		return hr_fail(err, -EAGAIN, "shard %u: its worker is still busy",
 			       s->shard);
-	/* Worker and memory stand where the log does, or have to begin anew. */
+	/* Worker and memory stand where the log does, or have to begin anew. It may have
+	 * been cut again since: nobody has looked. */
 	if (s->chain.n != s->known_n ||
 	    !hr_id128_equals(&s->chain.hash, &s->known_hash)) {
 		if (!s->conf->hooks.forget(s->conf->hooks.ctx, s))
@@ -236,18 +258,14 @@ int hr_owned_accept_loss(struct hr_owned *s, struct hr_err *err)
 		s->known_hash = s->chain.hash;
 		hr_owned_last(s, NULL);
 	}
+	hr_owned_look_again(s);
 	hr_owned_log(s, HR_LOG_WARN,
 		     "the loss of what was accepted up to link %llu is "
 		     "accepted: the chain is read anew",
 		     (unsigned long long)s->lost_n);
 	s->not_before_us = 0;
 	s->accepts_loss = true;
-	s->caught_up = false;
-	s->end_at_start = -1;
-	s->phase = HR_PHASE_WAITING;
 	hr_owned_say(s, "reading the chain, to go on behind what was lost");
-	hr_owned_show(s);
-	s->conf->ops->seek(s->part, s->next_offset);
 	s->conf->ops->renew(s->part);
 	s->is_renewing = true;
 	return 0;

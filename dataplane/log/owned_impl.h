@@ -127,6 +127,9 @@ void hr_owned_complain(struct hr_owned *s, const struct hr_now *now);
 
 /* What the log holds is not what was accepted. */
 void hr_owned_cut(struct hr_owned *s, const struct hr_now *now, const char *why);
+/* Nobody has looked for a while, and the log may have been cut and grown again: find the
+ * newest link that is still where it was, and read on behind it. */
+void hr_owned_look_again(struct hr_owned *s);
 void hr_owned_step_cut(struct hr_owned *s, const struct hr_now *now);
 /* The end of a log that was cut is reached: can it be mended? Returns false when it
  * stopped by name. */

@@ -71,7 +71,7 @@ static void on_nothing(struct hr_owned *s)
 	if (s->else_stop[0] != '\0')
 		hr_owned_stop(s, "%s", s->else_stop);
 	else
-		read_on(s);
+		hr_owned_look_again(s); /* it may have been cut meanwhile */
 }
 
 void hr_owned_step_restore(struct hr_owned *s, const struct hr_now *now)

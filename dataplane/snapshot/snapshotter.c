@@ -34,7 +34,10 @@ struct shard {
 	uint64_t written_bytes; /* mirror.log_bytes at that time */
 	uint64_t not_before_us;
 	uint64_t tidied_us;
-	bool has_failed;              /* the mirror: told once */
+	uint64_t owned_since; /* as of the last look at positions */
+	uint64_t
+		old[VIEWS_MOST]; /* positions of the views that are not to be trusted */
+	bool has_failed;         /* the mirror: told once */
 	struct hr_snapshot_said said; /* under the lock */
 };
 
@@ -150,14 +153,35 @@ static bool between(void *ctx)
 
 /* ---- what may go ------------------------------------------------------------------ */
 
+static uint64_t owned_since(const struct hr_snapshotter *p, const struct shard *s)
+{
+	if (p->conf.owned_since == NULL || HR_MUTANT(tidied_by_other))
+		return 1;
+	return p->conf.owned_since(p->conf.ctx, s->mirror.shard);
+}
+
+/* When the shard comes back from another owner, what our views knew of their positions
+ * before is old, until they have moved. (They do: an owner's first link comes at once.)
+ * A view that stands still may not even have noticed that the shard was away. */
+static void positions_doubt(struct hr_snapshotter *p, struct shard *s)
+{
+	const uint64_t since = owned_since(p, s);
+	const bool was_away = s->owned_since != 0 && since > s->owned_since + 1;
+
+	s->owned_since = since;
+	for (uint32_t v = 0; was_away && v < p->conf.n_views; v++)
+		s->old[v] = p->conf.position(p->conf.ctx, v, s->mirror.shard);
+}
+
 /* Returns false while a view's position is not known: then nothing is deleted. */
-static bool positions_read(struct hr_snapshotter *p, uint16_t shard, uint64_t *out)
+static bool positions_read(struct hr_snapshotter *p, struct shard *s, uint64_t *out)
 {
 	bool all = true;
 
+	positions_doubt(p, s);
 	for (uint32_t v = 0; v < p->conf.n_views; v++) {
-		out[v] = p->conf.position(p->conf.ctx, v, shard);
-		all &= out[v] > 0;
+		out[v] = p->conf.position(p->conf.ctx, v, s->mirror.shard);
+		all &= out[v] > 0 && out[v] != s->old[v];
 	}
 	return all;
 }
@@ -235,12 +259,6 @@ static void tell_state(struct hr_snapshotter *p, struct shard *s, const char *wh
 	pthread_mutex_unlock(&p->lock);
 }
 
-static bool owns(const struct hr_snapshotter *p, const struct shard *s)
-{
-	return p->conf.owns == NULL || HR_MUTANT(tidied_by_other) ||
-	       p->conf.owns(p->conf.ctx, s->mirror.shard);
-}
-
 static int tidy(struct hr_snapshotter *p, struct shard *s, struct hr_err *err)
 {
 	uint64_t positions[VIEWS_MOST + HR_CHECKPOINT_PINS];
@@ -253,11 +271,11 @@ static int tidy(struct hr_snapshotter *p, struct shard *s, struct hr_err *err)
 	int r = 0, n_pins;
 
 	s->tidied_us = hr_mono_us();
-	if (!owns(p, s)) {
+	if (owned_since(p, s) == 0) {
 		tell_state(p, s, "another appliance owns the shard", 0);
 		return 0;
 	}
-	if (!positions_read(p, s->mirror.shard, positions)) {
+	if (!positions_read(p, s, positions)) {
 		tell_state(p, s, "the position of a view is not known", 0);
 		return 0;
 	}
@@ -286,7 +304,7 @@ static bool is_due(const struct hr_snapshotter *p, const struct shard *s,
 	const struct hr_config *config = p->conf.config;
 
 	if (s->has_failed || s->mirror.at.chain.n <= s->written_n ||
-	    now_us < s->not_before_us || !owns(p, s))
+	    now_us < s->not_before_us || owned_since(p, s) == 0)
 		return false;
 	return now_us - s->written_us >= config->snapshot_interval_us ||
 	       s->mirror.log_bytes - s->written_bytes >= config->snapshot_log_bytes;

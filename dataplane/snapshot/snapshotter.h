@@ -35,10 +35,10 @@ struct hr_snapshotter_conf {
 	/* The n of a configured view in a shard; 0: not known. Any thread. */
 	uint32_t n_views;
 	uint64_t (*position)(void *ctx, uint32_t view, uint16_t shard);
-	/* Is the shard this process's? Of another's nothing is deleted, and nothing said
-	 * to be trimmed: our views do not run it, so their positions are old. NULL: all
-	 * are. Any thread. */
-	bool (*owns)(const void *ctx, uint16_t shard);
+	/* The incarnation by which the shard is this process's, 0: it is another's. Of
+	 * those nothing is deleted, and nothing said to be trimmed: our views do not run
+	 * them, so their positions are old. NULL: all are ours. Any thread. */
+	uint64_t (*owned_since)(const void *ctx, uint16_t shard);
 	void *ctx;
 };
 

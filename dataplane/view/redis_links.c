@@ -194,8 +194,8 @@ static int step_replay(struct hr_redis_links *l, const struct hr_position *behin
 
 	if (r <= 0)
 		return r;
-	assert((*out)->n == l->replay_next);
-	l->replay_next++;
+	/* It may have begun anew from an older snapshot. */
+	l->replay_next = (*out)->n + 1;
 	if ((*out)->n == behind->n + 1)
 		return 1;
 	r = (*out)->n == behind->n ? fits(behind, *out, err) : 1;

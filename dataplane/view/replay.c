@@ -19,7 +19,9 @@ struct hr_replay {
 	struct hr_data_set set;
 	struct hr_reader *reader;
 	struct hr_fold *fold; /* NULL until link 1 has said how large it must be */
+	const struct hr_config *config;
 	uint64_t behind_n;    /* the position it was opened for */
+	uint64_t newest_n;    /* of the snapshots that may be begun from */
 	uint32_t max_streams; /* of the configuration */
 	uint16_t shard;
 };
@@ -50,7 +52,7 @@ static int find_state(struct hr_replay *replay, struct hr_vault *vault,
 	int r = hr_vault_refresh(vault, err);
 
 	while (r == 0 && replay->fold == NULL &&
-	       (entry = hr_snapshot_index_newest(&vault->index, replay->behind_n)) !=
+	       (entry = hr_snapshot_index_newest(&vault->index, replay->newest_n)) !=
 		       NULL) {
 		r = restore(replay, vault, entry, start, err);
 		if (r == 0 || r == -EIO || r == -ENOMEM)
@@ -66,16 +68,17 @@ static int find_state(struct hr_replay *replay, struct hr_vault *vault,
 	return r;
 }
 
-static int look_for_state(struct hr_replay *replay, const struct hr_config *config,
-			  struct hr_log_start *start, struct hr_err *err)
+static int look_for_state(struct hr_replay *replay, struct hr_log_start *start,
+			  struct hr_err *err)
 {
+	const struct hr_config *config = replay->config;
 	const struct hr_snapshot_ops *ops = hr_snapshot_ops_of(config);
 	struct hr_snapshot_store *store;
 	struct hr_vault vault;
 	int r;
 
 	memset(start, 0, sizeof(*start));
-	if (replay->behind_n == 0)
+	if (replay->newest_n == 0)
 		return 0;
 	r = ops->open(&store, config, &replay->set, STORE_WAIT_MS, err);
 	if (r < 0)
@@ -87,24 +90,33 @@ static int look_for_state(struct hr_replay *replay, const struct hr_config *conf
 	return r;
 }
 
+/* From the newest state that may be begun from. */
+static int begin(struct hr_replay *replay, struct hr_err *err)
+{
+	struct hr_log_start start;
+	int r = look_for_state(replay, &start, err);
+
+	if (r == 0)
+		r = hr_reader_open_at(&replay->reader, replay->config, &replay->set,
+				      replay->shard, &start, err);
+	return r;
+}
+
 int hr_replay_open(struct hr_replay **out, const struct hr_config *config,
 		   const struct hr_data_set *set, uint16_t shard, uint64_t behind_n,
 		   struct hr_err *err)
 {
 	struct hr_replay *replay = calloc(1, sizeof(*replay));
-	struct hr_log_start start;
 	int r;
 
 	if (replay == NULL)
 		return hr_fail(err, -ENOMEM, "no memory to replay the log");
 	replay->set = *set;
 	replay->shard = shard;
-	replay->behind_n = behind_n;
+	replay->config = config;
+	replay->behind_n = replay->newest_n = behind_n;
 	replay->max_streams = config->stream_max;
-	r = look_for_state(replay, config, &start, err);
-	if (r == 0)
-		r = hr_reader_open_at(&replay->reader, config, &replay->set, shard,
-				      &start, err);
+	r = begin(replay, err);
 	if (r < 0) {
 		hr_fold_free(replay->fold);
 		free(replay);
@@ -112,6 +124,20 @@ int hr_replay_open(struct hr_replay **out, const struct hr_config *config,
 	}
 	*out = replay;
 	return 0;
+}
+
+/* The log does not hold what the snapshot was made from where it says: it was cut, and
+ * what had been lost lies elsewhere now, or it was trimmed meanwhile. The next older
+ * one, or link 1. */
+static void refuse_state(struct hr_replay *replay, const struct hr_err *err)
+{
+	hr_warn("view", "shard %u: the snapshot of link %llu is refused: %s",
+		replay->shard, (unsigned long long)hr_replay_n(replay), err->text);
+	replay->newest_n = hr_replay_n(replay) - 1;
+	hr_fold_free(replay->fold);
+	replay->fold = NULL;
+	hr_reader_close(replay->reader);
+	replay->reader = NULL;
 }
 
 uint64_t hr_replay_n(const struct hr_replay *replay)
@@ -185,8 +211,16 @@ int hr_replay_next(struct hr_replay *replay, uint32_t wait_ms, struct hr_link **
 		   struct hr_err *err)
 {
 	struct hr_link *link;
-	int r = hr_reader_next(replay->reader, wait_ms, &link, err);
+	int r = replay->reader == NULL ? begin(replay, err) : 0;
 
+	if (r < 0)
+		return r == -EIO ? 0 : r; /* snapshots are out of reach: later */
+	r = hr_reader_next(replay->reader, wait_ms, &link, err);
+	if ((r == -ESTALE || r == -ENODATA) && hr_replay_n(replay) > 0 &&
+	    !hr_reader_has_begun(replay->reader)) {
+		refuse_state(replay, err);
+		return 0;
+	}
 	if (r == -ENODATA && hr_replay_n(replay) == 0)
 		return hr_fail(
 			err, r,

@@ -33,7 +33,8 @@
 #define TOLD_MAX 64u
 #define TICK_US 20000u
 #define SHARDS_MAX 16u
-#define SLICE 3u /* events folded between two looks at the rest */
+#define MEND_US (5 * SIM_SECOND) /* an operator is not quicker */
+#define SLICE 3u                 /* events folded between two looks at the rest */
 
 struct shard {
 	struct hr_owned owned;
@@ -46,6 +47,7 @@ struct shard {
 	uint32_t n_told;
 	bool has_begun; /* told[0] is being folded */
 	uint32_t n_told_early;
+	uint64_t stopped_us; /* the operator sees it since then */
 	struct sim_coro *publisher;
 };
 
@@ -54,9 +56,10 @@ struct sim_appliance {
 	struct sim_env env;
 	uint32_t index;
 	char address[16];
-	uint64_t life; /* of this start: events of an older one do nothing */
-	bool is_up;    /* there is a process */
-	bool is_open;  /* and what it begins with was read from snapshots */
+	bool others[SHARDS_MAX]; /* its disk: shards of other appliances */
+	uint64_t life;           /* of this start: events of an older one do nothing */
+	bool is_up;              /* there is a process */
+	bool is_open;            /* and what it begins with was read from snapshots */
 	bool is_stepping_soon, is_redis_soon;
 	uint64_t paused_until_us;
 
@@ -263,6 +266,16 @@ static void hook_cloned(void *ctx, const char *text)
 
 	for (uint32_t s = 0; s < a->stores.set->n_shards; s++)
 		hr_owned_stop(&a->shards[s].owned, "%s", text);
+}
+
+static int hook_keep(void *ctx, const struct hr_owned *s, bool is_ours,
+		     struct hr_err *err)
+{
+	struct sim_appliance *a = ctx;
+
+	(void)err;
+	a->others[s->shard] = !is_ours;
+	return 0;
 }
 
 /* ---- the worker's half ---- */
@@ -714,6 +727,14 @@ static uint64_t position(void *ctx, uint32_t view, uint16_t shard)
 			: sim_topics_view_applied(a->topics, shard);
 }
 
+static uint64_t owned_since(const void *ctx, uint16_t shard)
+{
+	struct sim_appliance *a = (struct sim_appliance *)(uintptr_t)ctx;
+
+	return owns(a, shard) ? atomic_load(&a->shards[shard].owned.view.incarnation)
+			      : 0;
+}
+
 static void tell_trimmer(struct sim *sim, void *arg, uint64_t life)
 {
 	struct sim_appliance *a = arg;
@@ -742,7 +763,7 @@ static void snapshots_start(struct sim_appliance *a)
 		.recovery = a->recovery,
 		.n_views = (a->redis != NULL ? 1u : 0u) + (a->topics != NULL ? 1u : 0u),
 		.position = position,
-		.owns = owns,
+		.owned_since = owned_since,
 		.ctx = a,
 	};
 
@@ -784,6 +805,10 @@ static void open_rooms(struct sim_appliance *a)
 			   hook_has_room, hook_hand_out, hook_kept, hook_first_kept,
 			   hook_forget, hook_cloned, NULL, NULL },
 	};
+	if (a->stores.has_holdings) {
+		a->conf.others = a->others;
+		a->conf.hooks.keep = hook_keep;
+	}
 	chain_config(a);
 	a->is_open = true;
 	for (uint16_t i = 0; i < n; i++)
@@ -932,6 +957,58 @@ void sim_appliance_step_clock(struct sim_appliance *a, int64_t us)
 bool sim_appliance_owns(const struct sim_appliance *a, uint16_t shard)
 {
 	return a->is_open && a->shards[shard].owned.phase == HR_PHASE_READY;
+}
+
+/* ---- the operator ---- */
+
+void sim_appliance_take(struct sim_appliance *a, uint16_t shard)
+{
+	struct sim_env *before;
+	struct hr_err err;
+
+	if (!a->is_open || sim_now(a->stores.sim) < a->paused_until_us)
+		return;
+	before = sim_env_enter(&a->env);
+	if (hr_owned_claim(&a->shards[shard].owned, &err) == 0) {
+		sim_happened(a->stores.sim, SIM_TAKES);
+		sim_trace(a->stores.sim, "appliance %u takes shard %u", a->index,
+			  shard);
+	}
+	sim_env_enter(before);
+	step_soon(a);
+}
+
+static void accept_loss(struct sim_appliance *a, struct shard *s)
+{
+	struct sim_env *before = sim_env_enter(&a->env);
+	struct hr_err err;
+
+	if (hr_owned_accept_loss(&s->owned, &err) == 0)
+		sim_happened(a->stores.sim, SIM_LOSSES);
+	sim_env_enter(before);
+	step_soon(a);
+}
+
+void sim_appliance_mend(struct sim_appliance *a, uint16_t shard)
+{
+	struct sim *sim = a->stores.sim;
+	struct shard *s;
+
+	if (!a->is_open || sim->now_us < a->paused_until_us)
+		return;
+	s = &a->shards[shard];
+	if (s->owned.phase != HR_PHASE_STOPPED) {
+		s->stopped_us = 0;
+	} else if (s->stopped_us == 0) {
+		s->stopped_us = sim->now_us;
+	} else if (sim->now_us - s->stopped_us < MEND_US) {
+		return;
+	} else if (s->owned.lost_n != 0) {
+		accept_loss(a, s);
+	} else {
+		sim_appliance_kill(a);
+		sim_appliance_start(a);
+	}
 }
 
 bool sim_appliance_is_quiet(const struct sim_appliance *a)

@@ -25,6 +25,7 @@ struct sim_stores {
 	struct sim_kafka *kafka; /* NULL: no such view */
 	struct sim_snapshots *snapshots;
 	bool has_snapshots; /* written and recovered from */
+	bool has_holdings;  /* which shards are its own is kept over restarts */
 	struct sim_network *network;
 	uint32_t n_appliances;
 	uint32_t chain_streams; /* what a first CONFIG of it allows */
@@ -60,5 +61,11 @@ bool sim_appliance_is_quiet(const struct sim_appliance *a);
 /* A line a shard into the trace. */
 void sim_appliance_describe(const struct sim_appliance *a);
 bool sim_appliance_owns(const struct sim_appliance *a, uint16_t shard);
+
+/* The operator: `shards take`; and what mends a shard that is stopped by name, if it has
+ * been so for a while: `log accept-loss` where that is what it asks for, else another
+ * start. */
+void sim_appliance_take(struct sim_appliance *a, uint16_t shard);
+void sim_appliance_mend(struct sim_appliance *a, uint16_t shard);
 
 #endif

@@ -154,12 +154,17 @@ static void count(struct sim_judge *j, struct judge_shard *s,
 	else
 		text(e->event.id, id, sizeof(id));
 	known = judge_event_get(j, id);
+	known->shard = s->chain.shard;
 	if (known->n_counted++ > 0)
 		sim_violated(j->sim, "I2", "event %s is counted twice (link %llu)", id,
 			     (unsigned long long)s->n_links);
 	if (is_guest(e))
 		return; /* nobody acknowledged it: its order is not promised */
 	order = order_get(s, id);
+	/* One that the log lost and that comes again, by a datagram that was late, has lost
+	 * its place. */
+	if (known->was_cut && s->is_lossy && order_of(id) <= order->last)
+		return;
 	if (j->rules.is_ordered && order_of(id) <= order->last)
 		sim_violated(j->sim, "I7", "event %s is counted behind number %llu", id,
 			     (unsigned long long)order->last);
@@ -212,11 +217,37 @@ static void check_floors(struct sim_judge *j, struct judge_shard *s,
 	}
 }
 
+/* The same as was there before, one in the place of another, or a new one. */
+static void known_add(struct judge_shard *s, const struct hr_link *link)
+{
+	if (link->n <= s->n_known) {
+		if (hr_id128_equals(&s->known[link->n - 1], &link->hash))
+			return;
+		s->is_lossy = true;
+		s->n_known = link->n - 1;
+	}
+	if (s->n_known == s->max_known) {
+		s->max_known = s->max_known != 0 ? 2 * s->max_known : 256;
+		s->known = realloc(s->known, s->max_known * sizeof(*s->known));
+		if (s->known == NULL)
+			abort();
+	}
+	s->known[s->n_known++] = link->hash;
+}
+
+bool sim_judge_is_whole(const struct sim_judge *j, uint16_t shard)
+{
+	const struct judge_shard *s = &j->shards[shard];
+
+	return !s->is_lossy && s->n_links == s->n_known;
+}
+
 static void add_link(struct sim_judge *j, struct judge_shard *s,
 		     const struct hr_record *record)
 {
 	struct hr_link *link = link_make(record, &s->chain);
 
+	known_add(s, link);
 	check_floors(j, s, link);
 	if (hr_fold_begin(s->fold, link) < 0) {
 		sim_violated(j->sim, "I2", "link %llu of shard %u cannot be folded",
@@ -238,6 +269,22 @@ static void add_link(struct sim_judge *j, struct judge_shard *s,
 			count(j, s, &link->out->events[i]);
 }
 
+/* What landed, and what the accept rule says of it. */
+static void tell(const struct sim_judge *j, uint16_t shard,
+		 const struct hr_record *record, bool is_accepted)
+{
+	const bool is_fence = record->type == HR_RECORD_FENCE;
+	const struct hr_id128 *owner =
+		is_fence ? &record->fence.owner : &record->link.owner;
+
+	sim_trace(j->sim, "log of shard %u: %s %llu (kind %u) of owner %02x%02x is %s",
+		  shard, is_fence ? "FENCE" : "link",
+		  (unsigned long long)(is_fence ? record->fence.incarnation
+						: record->link.n),
+		  is_fence ? 0u : record->link.body_kind, owner->b[0], owner->b[1],
+		  is_accepted ? "accepted" : "ignored");
+}
+
 void sim_judge_record(struct sim_judge *j, uint16_t shard, const uint8_t *bytes,
 		      uint32_t n_bytes)
 {
@@ -246,9 +293,13 @@ void sim_judge_record(struct sim_judge *j, uint16_t shard, const uint8_t *bytes,
 	struct hr_record record;
 
 	hr_mutant = HR_MUTANTS;
-	if (hr_record_decode(&record, bytes, n_bytes, NULL) == 0 &&
-	    hr_chain_offer(&s->chain, &record) == HR_VERDICT_LINK)
-		add_link(j, s, &record);
+	if (hr_record_decode(&record, bytes, n_bytes, NULL) == 0) {
+		enum hr_verdict v = hr_chain_offer(&s->chain, &record);
+
+		tell(j, shard, &record, v == HR_VERDICT_LINK || v == HR_VERDICT_FENCE);
+		if (v == HR_VERDICT_LINK)
+			add_link(j, s, &record);
+	}
 	hr_mutant = mutant;
 }
 
@@ -267,6 +318,7 @@ static void shard_clear(struct sim_judge *j, struct judge_shard *s)
 			else
 				text(out->events[e].event.id, id, sizeof(id));
 			judge_event_get(j, id)->n_counted--;
+			judge_event_get(j, id)->was_cut = true;
 		}
 		hr_link_put(s->links[i]);
 	}
@@ -287,11 +339,18 @@ static void shard_begin(struct sim_judge *j, uint16_t shard)
 void sim_judge_cut(struct sim_judge *j, uint16_t shard,
 		   const struct sim_record *records, size_t n)
 {
+	const uint64_t n_before = j->shards[shard].n_links;
+
 	shard_clear(j, &j->shards[shard]);
 	judge_model_clear(&j->shards[shard].model);
 	shard_begin(j, shard);
 	for (size_t i = 0; i < n; i++)
 		sim_judge_record(j, shard, records[i].bytes, records[i].n_bytes);
+	if (j->shards[shard].n_links < n_before)
+		sim_happened(j->sim, SIM_CUTS);
+	sim_trace(j->sim, "the log of shard %u is cut: it ends with link %llu of %llu",
+		  shard, (unsigned long long)j->shards[shard].n_links,
+		  (unsigned long long)n_before);
 }
 
 /* ---- what SDKs were told ---- */
@@ -301,7 +360,7 @@ void sim_judge_told_committed(struct sim_judge *j, const char *id)
 	struct judge_event *e = judge_event_get(j, id);
 
 	e->is_committed = true;
-	if (e->n_counted == 0)
+	if (e->n_counted == 0 && !e->was_cut)
 		sim_violated(j->sim, "I1",
 			     "event %s was told to be committed and is not in the log",
 			     id);
@@ -322,7 +381,8 @@ void sim_judge_end(struct sim_judge *j)
 	for (uint32_t i = 0; i < j->max_events; i++) {
 		const struct judge_event *e = &j->events[i];
 
-		if (e->is_committed && e->n_counted == 0 && !e->is_lost)
+		if (e->is_committed && e->n_counted == 0 && !e->is_lost &&
+		    !(e->was_cut && j->shards[e->shard].is_lossy))
 			sim_violated(j->sim, "I1",
 				     "event %s was committed, is gone, and its sender "
 				     "was not told",
@@ -382,6 +442,7 @@ void sim_judge_free(struct sim_judge *j)
 		shard_clear(j, &j->shards[s]);
 		judge_model_clear(&j->shards[s].model);
 		free(j->shards[s].links);
+		free(j->shards[s].known);
 	}
 	free(j->shards);
 	free(j->events);

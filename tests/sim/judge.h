@@ -39,6 +39,10 @@ void sim_judge_record(struct sim_judge *judge, uint16_t shard, const uint8_t *by
 void sim_judge_cut(struct sim_judge *judge, uint16_t shard,
 		   const struct sim_record *records, size_t n);
 
+/* What the shard's views hold can be compared: the log holds all that it ever held. Where
+ * links took the place of lost ones, views that had those stop by name. */
+bool sim_judge_is_whole(const struct sim_judge *judge, uint16_t shard);
+
 /* Events are named "<user>.<life of its sender>-<order>", order counted per user. */
 void sim_judge_told_committed(struct sim_judge *judge, const char *id);
 void sim_judge_told_lost(struct sim_judge *judge, const char *id);

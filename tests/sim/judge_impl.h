@@ -17,6 +17,8 @@ struct judge_event {
 	char id[40];
 	uint32_t n_counted;
 	bool is_committed, is_lost;
+	bool was_cut; /* it was in a link that the log lost */
+	uint16_t shard;
 };
 
 #define JUDGE_ORDERS_MAX 512u
@@ -75,6 +77,11 @@ struct judge_shard {
 	struct hr_fold *fold;
 	struct hr_link **links; /* n = index + 1 */
 	uint64_t n_links, max_links;
+	/* Of every link that was ever accepted, by n: beyond n_links is what the log lost
+	 * and has not got back. */
+	struct hr_id128 *known;
+	uint64_t n_known, max_known;
+	bool is_lossy; /* others stand in the place of lost ones */
 	struct judge_order orders[JUDGE_ORDERS_MAX];
 	uint32_t n_orders;
 	struct judge_model model;

@@ -231,6 +231,8 @@ void sim_judge_redis(struct sim_judge *j, const struct sim_redis *redis,
 		const struct judge_model *m;
 		char name[32];
 
+		if (!sim_judge_is_whole(j, s))
+			continue;
 		if (!must_be_whole &&
 		    j->shards[s].redis_version == sim_redis_changes(redis))
 			continue; /* nothing has happened since the last look */
@@ -352,8 +354,9 @@ void sim_judge_topics(struct sim_judge *j, const struct sim_kafka *kafka,
 		const uint64_t before = t->position.n;
 		const struct hr_position *p;
 
-		if (!must_be_whole &&
-		    !is_settled(j, kafka, events_topic, positions_topic, s))
+		if (!sim_judge_is_whole(j, s) ||
+		    (!must_be_whole &&
+		     !is_settled(j, kafka, events_topic, positions_topic, s)))
 			continue;
 		p = position_read(t, kafka, positions_topic, s);
 		if (p->n < before)
@@ -377,6 +380,10 @@ const char *sim_judge_what_lags(const struct sim_judge *j,
 		struct sim_redis_key key;
 		char name[32];
 
+		if (j->shards[s].is_lossy)
+			continue;
+		if (!sim_judge_is_whole(j, s))
+			return "the log has not got back what it lost";
 		(void)snprintf(name, sizeof(name), "headrace:shard:%u", s);
 		if (redis != NULL && sim_redis_key_find(redis, name, &key))
 			(void)hr_position_parse((const char *)key.fields[0].value.p,

@@ -89,6 +89,9 @@ static void draw_faults(struct sim *sim)
 	f->crash_us = draw_us(sim, 1000, 20000);
 	f->pause_us = draw_us(sim, 1000, 20000);
 	f->take_us = draw_us(sim, 1000, 20000);
+	f->command_us = draw_us(sim, 500, 10000);
+	if (sim_once_in(&sim->random, 3))
+		f->cut_us = 1000000 + sim_below(&sim->random, 20 * SIM_SECOND);
 	f->redis_back_us = draw_us(sim, 2000, 20000);
 	f->replay_us = draw_us(sim, 500, 10000);
 	f->clock_step_us = draw_us(sim, 5000, 50000);
@@ -164,6 +167,53 @@ static void usurp(struct sim *sim, void *arg, uint64_t number)
 	sim_after(sim, sim_delay(&sim->random, 100, SIM_SECOND / 2), start_later, other,
 		  0);
 	again(sim, sim->faults.take_us, usurp, r);
+}
+
+/* The operator takes a shard from whoever has it. */
+static void take(struct sim *sim, void *arg, uint64_t number)
+{
+	struct run *r = arg;
+
+	(void)number;
+	sim_appliance_take(r->appliances[sim_below(&sim->random, APPLIANCES)],
+			   (uint16_t)sim_below(&sim->random, SHARDS));
+	again(sim, sim->faults.command_us, take, r);
+}
+
+/* A partition loses its end, sometimes all of it; whoever writes next writes there. */
+static void cut(struct sim *sim, void *arg, uint64_t number)
+{
+	struct run *r = arg;
+	const uint16_t s = (uint16_t)sim_below(&sim->random, SHARDS);
+	const uint32_t n = sim_once_in(&sim->random, 8)
+				   ? UINT32_MAX
+				   : (uint32_t)sim_delay(&sim->random, 1, 60);
+	const struct sim_record *left;
+	size_t n_left;
+
+	(void)number;
+	sim->n_faults++;
+	sim_store_cut(r->store, s, n);
+	left = sim_store_records(r->store, s, &n_left);
+	sim_judge_cut(r->judge, s, left, n_left);
+	again(sim, sim->faults.cut_us, cut, r);
+}
+
+/* The operator looks after shards that nobody is ready for. */
+static void operate(struct sim *sim, void *arg, uint64_t number)
+{
+	struct run *r = arg;
+
+	(void)number;
+	for (uint16_t s = 0; s < SHARDS; s++) {
+		bool is_ready = false;
+
+		for (uint32_t i = 0; i < APPLIANCES; i++)
+			is_ready |= sim_appliance_owns(r->appliances[i], s);
+		for (uint32_t i = 0; i < APPLIANCES && !is_ready; i++)
+			sim_appliance_mend(r->appliances[i], s);
+	}
+	sim_after(sim, SIM_SECOND, operate, r, 0);
 }
 
 static void redis_back(struct sim *sim, void *arg, uint64_t number)
@@ -472,6 +522,7 @@ static void open_all(struct run *r)
 	stores.log = r->store;
 	stores.redis = r->config.redis_enabled ? r->redis : NULL;
 	stores.has_snapshots = !r->config.redis_enabled || sim_once_in(&sim->random, 2);
+	stores.has_holdings = sim_once_in(&sim->random, 2);
 	stores.kafka = r->kafka;
 	r->snapshots = sim_snapshots_new(sim, SHARDS);
 	r->network = sim_network_new(sim, arrive, r);
@@ -521,6 +572,11 @@ static void begin(struct run *r)
 	again(sim, f->crash_us, crash, r);
 	again(sim, f->pause_us, pause_one, r);
 	again(sim, f->take_us, usurp, r);
+	again(sim, f->command_us, take, r);
+	/* Where the log is trimmed, too, nothing is left to begin from. */
+	if (r->config.redis_enabled)
+		again(sim, f->cut_us, cut, r);
+	operate(sim, r, 0);
 	again(sim, f->redis_back_us, redis_back, r);
 	again(sim, f->clock_step_us, clock_step, r);
 	again(sim, f->sdk_restart_us, sdk_restart, r);

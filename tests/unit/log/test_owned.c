@@ -684,6 +684,34 @@ static void a_shard_that_was_lost_is_taken_back_by_the_operators_word(void)
 	world_fini(&w);
 }
 
+/* The one that is stopped has read a fence that is lost since, and another one lies in
+ * its place: from behind it nothing would fit. */
+static void a_log_that_grew_anew_while_stopped_is_read_from_its_beginning(void)
+{
+	struct hr_log_start start = { .lost_n = 9 };
+	struct hr_err err;
+	struct world w;
+	struct box *a, *b;
+
+	world_init(&w);
+	put_fence(&w, 1, "");
+	a = box_start_at(&w, 9, &start);
+	CU_ASSERT_TRUE_FATAL(world_until(&w, a, HR_SHARD_STOPPED, 1000));
+	fake_store_cut(w.store, 0, 0);
+	b = box_start(&w, 5);
+	CU_ASSERT_TRUE_FATAL(world_until(&w, b, HR_SHARD_READY, 1000));
+	box_close(b, 40, true);
+	world_run(&w, 50);
+	box_kill(b);
+	CU_ASSERT_EQUAL_FATAL(hr_owned_accept_loss(a->owned, &err), 0);
+	CU_ASSERT_TRUE(world_until(&w, a, HR_SHARD_READY, 1000));
+	box_close(a, 41, true);
+	world_run(&w, 50);
+	CU_ASSERT_EQUAL(world_finds(&w, 40, NULL), 1);
+	CU_ASSERT_EQUAL(world_finds(&w, 41, NULL), 1);
+	world_fini(&w);
+}
+
 static void a_shard_of_another_is_followed_and_not_fenced(void)
 {
 	struct world w;
@@ -1031,6 +1059,8 @@ int main(void)
 		  what_a_fence_says_of_its_owners_addresses_is_known_to_all },
 		{ "a shard that was lost is taken back by the operator's word",
 		  a_shard_that_was_lost_is_taken_back_by_the_operators_word },
+		{ "a log that grew anew while stopped is read from its beginning",
+		  a_log_that_grew_anew_while_stopped_is_read_from_its_beginning },
 		{ "a shard of another is followed, and not fenced",
 		  a_shard_of_another_is_followed_and_not_fenced },
 		{ "a snapshot says where the owner of a followed shard listens",
