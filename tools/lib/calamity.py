@@ -21,7 +21,7 @@ import subprocess
 import time
 
 import appliance
-from servers import LOOPBACK, PROJECT, Server, Trouble, read_text, say, wait_until
+from servers import LOOPBACK, PROJECT, Trouble, read_text, say, wait_until
 
 PRODUCTS = 900
 SHARDS = 4
@@ -36,6 +36,13 @@ def crash_points():
     """Names in the order of the file."""
     rows = read_text(os.path.join(PROJECT, "common", "crash_points.def"))
     return re.findall(r"^HR_CRASH_POINT_ROW\((\w+),", rows, re.M)
+
+
+def tell(server, number):
+    """A signal whose end nobody waits for."""
+    handle = server.signal(number)
+    if handle is not None:
+        os.close(handle)
 
 
 class Wish:
@@ -85,12 +92,12 @@ class Load:
 
     def kill(self):
         """As an application dies; start() is its next process."""
-        self.sender.signal(signal.SIGKILL)
+        tell(self.sender, signal.SIGKILL)
         self.sender.child.wait(20)
 
     def stop(self, timeout_s):
         """No more events; until what is under way is decided."""
-        self.sender.signal(signal.SIGTERM)
+        tell(self.sender, signal.SIGTERM)
         return self.wait(timeout_s)
 
     def wait(self, timeout_s):
@@ -223,7 +230,7 @@ class Appliance(appliance.Stage):
 
     def kill_daemon(self):
         if self.daemon is not None:
-            self.daemon.signal(signal.SIGKILL)
+            tell(self.daemon, signal.SIGKILL)
             self.daemon.child.wait(20)
             self.daemon = None
 

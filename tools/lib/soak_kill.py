@@ -60,7 +60,7 @@ class Round:
         self.starts_at = r.choice("ab")  # the owner of all shards at the beginning
         self.ack_s = self.views_s = None
         self.n = self.committed = 0
-        self.wrong = []
+        self.wrong, self.notes = [], []
 
     def what(self):
         if self.kind == "kill":
@@ -227,7 +227,7 @@ class Soak:
         if owner.await_hit(what.point, 10):
             owner.gone(pid)
         else:
-            what.wrong.append(f"{what.point} was not met")
+            what.notes.append(f"{what.point} was not met, so it was killed")
             owner.kill()
         return time.time()
 
@@ -293,6 +293,7 @@ class Soak:
         args = self.args
         has_points = args.crash_build is not None
         last = args.first + args.rounds
+        until = time.monotonic() + args.seconds
         for number in range(args.first, last):
             what = Round(args.seed, number, has_points)
             if args.list:
@@ -305,19 +306,24 @@ class Soak:
                 self.play(what)
             except Trouble as trouble:
                 what.wrong.append(f"trouble: {trouble}")
+                for load in self.world.loads:
+                    load.kill()
             self.rounds.append(what)
             self.judged.append(what)
             say(f"{number:4}  {what.what()}: first ACK {seconds(what.ack_s)}, views "
                 f"{seconds(what.views_s)}, {what.committed} of {what.n} committed, "
                 f"{time.monotonic() - began:.0f} s in all"
+                + "".join("; " + x for x in what.notes)
                 + ("; FAILED: " + "; ".join(what.wrong) if what.wrong else ""))
-            is_last = number + 1 == last
+            is_last = number + 1 == last or time.monotonic() > until
             if is_last or len(self.judged) == args.each or what.wrong:
                 try:
                     self.judge()
                 except Trouble as trouble:
                     self.findings.append(f"up to round {number}: {trouble}")
                 self.close(keep=args.keep and bool(self.findings))
+            if is_last:
+                break
         return self.table() if not args.list else True
 
     def table(self):
@@ -380,6 +386,8 @@ def arguments(parser):
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=1, metavar="N",
                         help="the first round's number (1)")
+    parser.add_argument("--seconds", type=float, default=float("inf"), metavar="N",
+                        help="no further round after so long")
     parser.add_argument("--each", type=int, default=10, metavar="N",
                         help="rounds of a data set, judged at its end (10)")
     parser.add_argument("--rate", type=int, default=20000)
