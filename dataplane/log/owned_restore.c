@@ -68,10 +68,13 @@ static void on_restored(struct hr_owned *s, const struct hr_log_start *start)
 
 static void on_nothing(struct hr_owned *s)
 {
-	if (s->else_stop[0] != '\0')
+	if (s->else_stop[0] != '\0') {
+		s->lost_n = 0; /* accepting it again would not help: a start does */
+		s->accepts_loss = false;
 		hr_owned_stop(s, "%s", s->else_stop);
-	else
+	} else {
 		hr_owned_look_again(s); /* it may have been cut meanwhile */
+	}
 }
 
 void hr_owned_step_restore(struct hr_owned *s, const struct hr_now *now)
