@@ -1201,7 +1201,10 @@ static bool walk_next(struct event_walk *w)
 #define RTO_HEARD_MOST_US 400000u /* that loses, and more patience brings nothing */
 #define PROBE_LEAST_US 200000u
 #define PROBE_MOST_US 10000000u
-#define SILENT_PROBES 3        /* of these unanswered: try another address */
+/* Time-outs and PROBEs without an answer: fewer are no silence, DATA may be lost where
+ * PROBE is not. And: so many, then another address is tried. */
+#define SILENCE 3
+#define SILENCE_ELSEWHERE 4
 #define TOKEN_LIFE_MS 1800000u /* until a CHALLENGE tells */
 #define STREAMS_ROOM 64        /* beside those restored */
 #define COMMITTED_KEPT 1024    /* per shard: how many events each datagram had */
@@ -2138,7 +2141,7 @@ static void flow_probe(struct hr_sdk_core *c, uint32_t shard, uint64_t now_us)
 	if (now_us < f->probe_us)
 		return;
 	/* Each of those before this one got no answer, or credit 0 as one. */
-	if (f->silent >= SILENT_PROBES && !target_is_there(c, f->target, now_us))
+	if (f->silent >= SILENCE_ELSEWHERE && !target_is_there(c, f->target, now_us))
 		flow_next_target(c, f);
 	if (!flow_ask(c, shard, KIND_PROBE, now_us))
 		return;
@@ -2733,7 +2736,7 @@ static bool take_ack(struct hr_sdk_core *c, uint32_t target, struct flow *f,
 	const uint64_t parked = load64(a->payload + 8);
 	const uint64_t credit = load32(a->payload + 16);
 	const uint8_t meaning = a->payload[22];
-	const bool was_silent = f->silent >= 2;
+	const bool was_silent = f->silent >= SILENCE;
 	uint64_t floor = a->sequence, progress = 0;
 
 	if ((meaning != RECEIVED && meaning != COMMITTED) ||
@@ -2843,6 +2846,7 @@ static bool take_busy(struct hr_sdk_core *c, struct flow *f, const struct answer
 	if (!take_incarnation(f, load64(a->payload), now_us))
 		return false;
 	f->silent = f->hops = 0;
+	flow_presume_lost(f, now_us); /* what was refused, and what came behind it */
 	f->paused_us = now_us + jittered(c, wait_ms < 60000 ? wait_ms * 1000 + 1000
 							    : 60 * SECOND);
 	if (f->timer_us != NEVER && f->timer_us < f->paused_us)
@@ -2895,7 +2899,7 @@ static bool flow_take(struct hr_sdk_core *c, uint32_t target, struct flow *f,
 static bool flow_answer(struct hr_sdk_core *c, uint32_t target, uint32_t shard,
 			const struct answer *a, uint64_t now_us)
 {
-	const bool was_silent = c->flows[shard].silent >= 2;
+	const bool was_silent = c->flows[shard].silent >= SILENCE;
 
 	if (!flow_take(c, target, &c->flows[shard], a, now_us))
 		return false;
