@@ -133,15 +133,16 @@ void hr_owned_step_cut(struct hr_owned *s, const struct hr_now *now)
 	}
 	if (now->mono_us < s->ask_at_us)
 		return;
+	first = s->conf->hooks.first_kept(s->conf->hooks.ctx, s);
 	if (s->cut_high == 0) {
-		/* Most often nothing is missing. */
 		s->cut_high = s->known_n + 1;
-		if (s->last != NULL) {
+		/* Memory has forgotten the shard: the newest is all there is to ask for.
+		 * Else it is the last to be asked for: it may have come behind a hole. */
+		if (first == 0 && s->last != NULL) {
 			hr_owned_ask(s, s->last, now);
 			return;
 		}
 	}
-	first = s->conf->hooks.first_kept(s->conf->hooks.ctx, s);
 	if (first == 0 || s->cut_low + 1 >= s->cut_high || first >= s->cut_high) {
 		read_again(s);
 		return;
