@@ -157,7 +157,7 @@ class Soak:
         what.n, what.committed = load.n_tracked, len(load.commits)
         if code != 0:
             what.wrong.append(f"exit code {code} of the SDK: {load.said()[-300:]}")
-        took = self.world.await_views(90)
+        took = self.world.await_views(300)
         quiet = time.time()
         if took is None or not load.commits:
             what.wrong.append("views do not become what was accepted")
