@@ -13,6 +13,7 @@
 #include "common/control.h"
 #include "controlplane/ctl/check.h"
 #include "controlplane/ctl/checkpoint.h"
+#include "controlplane/ctl/log.h"
 #include "controlplane/ctl/report.h"
 #include "controlplane/ctl/shards.h"
 #include "controlplane/ctl/stop.h"
@@ -27,6 +28,8 @@ static const char usage[] =
 	"       headracectl [--config FILE | --run-dir DIR] [--json] shards list\n"
 	"       headracectl [--config FILE | --run-dir DIR] shards take SHARD\n"
 	"       headracectl [--config FILE | --run-dir DIR] log accept-loss SHARD\n"
+	"       headracectl [--config FILE] [--json] log show SHARD [FROM [TO]]\n"
+	"       headracectl [--config FILE] [--json] log verify [SHARD]\n"
 	"       headracectl [--config FILE | --run-dir DIR] config commit\n"
 	"       headracectl [--config FILE | --run-dir DIR] clock accept\n"
 	"       headracectl [--config FILE] checkpoint make | list\n"
@@ -52,6 +55,12 @@ static const char usage[] =
 	"  checkpoint list     those there are, each with the link of every shard\n"
 	"  checkpoint restore  fill a stopped Redis' data folder from one\n"
 	"          exit code 0: done, 1: refused\n"
+	"\n"
+	"  log show    records of a shard from link FROM to link TO, with their items\n"
+	"              and events and what became of them; without FROM the newest 20\n"
+	"  log verify  every record judged and folded: digest, counts, first fault\n"
+	"          both read the log itself, whatever runs; exit code 0: no fault,\n"
+	"          1: one, or the log cannot be read\n"
 	"\n"
 	"  --config FILE  whose appliance.run_dir is meant (" CONFIG_DEFAULT ")\n"
 	"  --run-dir DIR  the run folder itself\n"
@@ -200,21 +209,69 @@ static int shards_list(const struct options *o)
 	return 0;
 }
 
+static bool number_read(const char *text, uint64_t max, uint64_t *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoull(text, &end, 10);
+	return *text >= '0' && *text <= '9' && *end == '\0' && errno == 0 &&
+	       *out <= max;
+}
+
+static int log_show(const struct options *o, const char *config, int n, char **words)
+{
+	uint64_t shard, from = 0, to = UINT64_MAX;
+
+	if (n < 3 || n > 5 || !number_read(words[2], UINT16_MAX, &shard) ||
+	    (n > 3 && (!number_read(words[3], UINT64_MAX, &from) || from == 0)) ||
+	    (n > 4 && !number_read(words[4], UINT64_MAX, &to)))
+		return bad_usage("log show takes a shard, and links from 1 on");
+	return hr_log_show(stdout, config, (uint16_t)shard, from, to, o->json);
+}
+
+static int log_verify(const struct options *o, const char *config, int n, char **words)
+{
+	uint64_t shard = 0;
+
+	if (n > 3 || (n == 3 && !number_read(words[2], UINT16_MAX, &shard)))
+		return bad_usage("log verify takes one shard, or all");
+	return hr_log_verify(stdout, config, n == 3 ? (int)shard : -1, o->json);
+}
+
+/* "log show" and "log verify", which need no dataplane; -1: something else. */
+static int log_verb(const struct options *o, int n, char **words)
+{
+	const char *config = o->config != NULL ? o->config : CONFIG_DEFAULT;
+
+	if (n < 2 || strcmp(words[0], "log") != 0)
+		return -1;
+	if (strcmp(words[1], "show") != 0 && strcmp(words[1], "verify") != 0)
+		return -1;
+	if (o->run_dir != NULL)
+		return bad_usage("the log is found by --config FILE");
+	return strcmp(words[1], "show") == 0 ? log_show(o, config, n, words)
+					     : log_verify(o, config, n, words);
+}
+
 static int do_verb(const struct options *o, int n, char **words)
 {
 	const char *verb = words[0];
+	int r;
 
 	if (strcmp(verb, "check") == 0) {
 		if (n != 2)
 			return bad_usage("check takes one file");
 		return hr_check(stdout, words[1], o->json);
 	}
+	r = log_verb(o, n, words);
+	if (r >= 0)
+		return r;
 	if (n == 2 && strcmp(verb, "shards") == 0 && strcmp(words[1], "list") == 0)
 		return shards_list(o);
 	if (strcmp(verb, "checkpoint") == 0) {
-		int r = hr_ctl_checkpoint(o->config != NULL ? o->config
-							    : CONFIG_DEFAULT,
-					  n - 1, words + 1);
+		r = hr_ctl_checkpoint(o->config != NULL ? o->config : CONFIG_DEFAULT,
+				      n - 1, words + 1);
 
 		return r == 2 ? bad_usage("checkpoint make, list, or restore NAME "
 					  "FOLDER")

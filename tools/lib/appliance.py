@@ -310,6 +310,24 @@ class Stage:
         except ValueError:
             return {"state": "not running", "ready": False, "reasons": [done.stderr]}
 
+    def log_verify(self):
+        """headracectl log verify: whether it finds no fault, and what it says."""
+        done = subprocess.run([headracectl(), "--config", self.config_path, "--json",
+                               "log", "verify"], capture_output=True, text=True,
+                              timeout=120, stdin=subprocess.DEVNULL, check=False)
+        try:
+            return done.returncode == 0, json.loads(done.stdout)
+        except ValueError:
+            return False, [{"fault": done.stderr}]
+
+    def log_show(self, *words):
+        """The records that headracectl log show finds."""
+        done = subprocess.run([headracectl(), "--config", self.config_path, "--json",
+                               "log", "show", *map(str, words)], capture_output=True,
+                              text=True, timeout=120, stdin=subprocess.DEVNULL,
+                              check=False)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
     def is_ready(self):
         return self.status().get("ready", False)
 
