@@ -108,6 +108,24 @@ static void each_kind_has_its_length(void)
 	hand_close(h);
 }
 
+/* Addresses that would lie behind the end. */
+static void claim_more(uint8_t *p, size_t *n)
+{
+	(void)n;
+	store16(p + 72, 60);
+	p[HEADRACE_HEADER_BYTES + 8] = 44;
+}
+
+static void its_length_is_what_came(void)
+{
+	struct hand *h = hand_under_way(1, 2, 2);
+
+	say(h, (struct say){ .kind = KIND_NOT_OWNER, .spoil = claim_more });
+	CU_ASSERT_EQUAL(hand_ignored(h), 1);
+	CU_ASSERT_EQUAL(h->core.flows[0].target, 0);
+	hand_close(h);
+}
+
 static void an_ack_means_received_or_committed(void)
 {
 	struct hand *h = hand_under_way(1, 1, 4);
@@ -338,6 +356,24 @@ static void credit_and_parked_are_the_newest_acks(void)
 	hand_close(h);
 }
 
+/* Two owners' clocks may be a second apart. */
+static void a_new_owners_first_ack_is_the_newest(void)
+{
+	struct hand *h = hand_under_way(1, 1, 10);
+
+	say(h, (struct say){ .kind = KIND_ACK,
+			     .floor = 4,
+			     .meaning = COMMITTED,
+			     .sent_us = h->now_us + HAND_SERVER_US + SECOND });
+	say(h, (struct say){ .kind = KIND_ACK,
+			     .floor = 4,
+			     .meaning = COMMITTED,
+			     .incarnation = 2,
+			     .credit = 3 });
+	CU_ASSERT_EQUAL(h->core.flows[0].limit, 7);
+	hand_close(h);
+}
+
 /* ---- clock ---- */
 
 static uint64_t clock_of(const struct hand *h)
@@ -419,6 +455,12 @@ static void an_old_probe_answer_is_ignored(void)
 
 /* ---- CHALLENGE ---- */
 
+static void at_no_time(uint8_t *p, size_t *n)
+{
+	(void)n;
+	store64(p + HEADRACE_HEADER_BYTES, 0);
+}
+
 static void only_the_challenge_that_was_asked_for_counts(void)
 {
 	struct hand *h = hand_open(1, 1);
@@ -440,15 +482,18 @@ static void only_the_challenge_that_was_asked_for_counts(void)
 	s.server_us = CLASS_DISK + 1; /* no time */
 	say(h, s);
 	s.server_us = 0;
+	s.spoil = at_no_time;
+	say(h, s);
+	s.spoil = NULL;
 	s.birth = 1;
 	say(h, s);
-	CU_ASSERT_EQUAL(hand_ignored(h), 5);
+	CU_ASSERT_EQUAL(hand_ignored(h), 6);
 	CU_ASSERT_PTR_NULL(h->core.current);
 	s.birth = 0;
 	say(h, s);
 	CU_ASSERT_PTR_NOT_NULL(h->core.current);
 	say(h, s); /* once is enough */
-	CU_ASSERT_EQUAL(hand_ignored(h), 6);
+	CU_ASSERT_EQUAL(hand_ignored(h), 7);
 	CU_ASSERT_EQUAL(h->core.counts[STREAMS], 1);
 	hand_close(h);
 }
@@ -507,6 +552,7 @@ static void a_token_is_renewed_at_half_its_life_and_not_used_behind_it(void)
 	hand_track(h, 0, 1);
 	hand_run(h);
 	CU_ASSERT_EQUAL(hand_count(h, KIND_DATA, 0), 2);
+	h->core.flows[0].timer_us = h->now_us + SECOND;
 	hand_pass(h, 260000);
 	CU_ASSERT(hand_count(h, KIND_PROBE, 0) >= 1);
 
@@ -535,6 +581,7 @@ int main(void)
 		{ "a question of our own is no answer",
 		  a_question_of_our_own_is_no_answer },
 		{ "each kind has its length", each_kind_has_its_length },
+		{ "its length is what came", its_length_is_what_came },
 		{ "an ACK means received or committed",
 		  an_ack_means_received_or_committed },
 		{ "committed frees up to the floor, and received nothing",
@@ -555,6 +602,8 @@ int main(void)
 		  under_a_higher_incarnation_it_is_a_loss },
 		{ "credit and parked are the newest ACK's",
 		  credit_and_parked_are_the_newest_acks },
+		{ "a new owner's first ACK is the newest",
+		  a_new_owners_first_ack_is_the_newest },
 		{ "CHALLENGE sets the clock by half the round trip",
 		  challenge_sets_the_clock_by_half_the_round_trip },
 		{ "the tighter answer keeps the clock",
