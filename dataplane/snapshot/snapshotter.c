@@ -259,6 +259,17 @@ static void tell_state(struct hr_snapshotter *p, struct shard *s, const char *wh
 	pthread_mutex_unlock(&p->lock);
 }
 
+/* One that stood still believes that the shard is still its own, and its views'
+ * positions are old. Snapshots further on than it has followed tell. */
+static bool is_behind(struct shard *s)
+{
+	const struct hr_snapshot_entry *e =
+		hr_snapshot_index_newest(&s->vault.index, UINT64_MAX);
+
+	return e != NULL && e->manifest.head.n > s->mirror.at.chain.n &&
+	       !HR_MUTANT(tidied_by_other);
+}
+
 static int tidy(struct hr_snapshotter *p, struct shard *s, struct hr_err *err)
 {
 	uint64_t positions[VIEWS_MOST + HR_CHECKPOINT_PINS];
@@ -273,6 +284,10 @@ static int tidy(struct hr_snapshotter *p, struct shard *s, struct hr_err *err)
 	s->tidied_us = hr_mono_us();
 	if (owned_since(p, s) == 0) {
 		tell_state(p, s, "another appliance owns the shard", 0);
+		return 0;
+	}
+	if (is_behind(s)) {
+		tell_state(p, s, "somebody wrote a snapshot of a later link", 0);
 		return 0;
 	}
 	if (!positions_read(p, s, positions)) {
