@@ -648,6 +648,46 @@ static bool look_up(const struct hr_streams *s, const struct hr_question *q,
 	return true;
 }
 
+static bool fold_knows(const struct hr_streams *s, const struct hr_stream_line *line,
+		       uint64_t clock_us)
+{
+	uint64_t floor;
+
+	return hr_fold_floor(s->conf.fold, line->birth, line->random, clock_us,
+			     &floor) != HR_FLOOR_UNKNOWN;
+}
+
+/* Of streams that fold knew when something of them was taken, and that have died since:
+ * when that is accepted they need their place again. */
+static void count_returning(struct hr_streams *s, uint32_t key_id, uint64_t clock_us,
+			    uint32_t *n, uint32_t *n_of_key)
+{
+	*n = *n_of_key = 0;
+	for (uint32_t at = s->active.oldest; at != HR_NO_LINE;
+	     at = s->lines[at].newer) {
+		const struct hr_stream_line *line = &s->lines[at];
+
+		if ((line->flags & HR_LINE_NEW) != 0 || fold_knows(s, line, clock_us))
+			continue;
+		++*n;
+		*n_of_key += line->key_id == key_id;
+	}
+}
+
+static bool has_room(struct hr_streams *s, uint32_t key_id, uint64_t clock_us)
+{
+	const uint32_t n_new_of_key = key_find(s, key_id)->n;
+	uint32_t n, n_of_key;
+
+	/* As if all returned: that is nearly always good enough. */
+	if (hr_fold_has_stream_room(s->conf.fold, key_id, s->n_new + s->n_active,
+				    n_new_of_key + s->n_active, clock_us))
+		return true;
+	count_returning(s, key_id, clock_us, &n, &n_of_key);
+	return hr_fold_has_stream_room(s->conf.fold, key_id, s->n_new + n,
+				       n_new_of_key + n_of_key, clock_us);
+}
+
 static uint32_t begin(struct hr_streams *s, const struct hr_question *q,
 		      const struct hr_streams_now *now, struct hr_verdict_of *v,
 		      struct hr_reply *reply)
@@ -658,9 +698,7 @@ static uint32_t begin(struct hr_streams *s, const struct hr_question *q,
 
 	if (!look_up(s, q, now, &floor, &is_new, v, reply))
 		return HR_NO_LINE;
-	if (is_new &&
-	    !hr_fold_has_stream_room(s->conf.fold, q->wire.key_id, s->n_new,
-				     key_find(s, q->wire.key_id)->n, now->clock_us)) {
+	if (is_new && !has_room(s, q->wire.key_id, now->clock_us)) {
 		busy(s, q, now, HR_BUSY_STREAMS, reply);
 		*v = drop(HR_DROP_STREAM_SHARE);
 		return HR_NO_LINE;
@@ -749,6 +787,12 @@ struct hr_verdict_of hr_streams_take(struct hr_streams *s, const struct hr_quest
 	if (q->wire.kind == HR_KIND_PROBE)
 		return take_probe(s, q, now, reply);
 	at = line_find(s, q->wire.birth, q->wire.random);
+	/* One of which nothing is under way may have died: then it begins anew, or not. */
+	if (at != HR_NO_LINE && (s->lines[at].flags & HR_LINE_ACTIVE) == 0 &&
+	    !fold_knows(s, &s->lines[at], now->clock_us)) {
+		hr_line_forget(s, at);
+		at = HR_NO_LINE;
+	}
 	if (at == HR_NO_LINE)
 		at = begin(s, q, now, &v, reply);
 	if (at == HR_NO_LINE)
