@@ -280,6 +280,167 @@ static void what_is_cut_or_forged_is_answered_by_nobody(void)
 	end();
 }
 
+/* ---- what strangers can have from us ---- */
+
+/* Questions of every kind, in every way that an answer can depend on. */
+static const struct situation {
+	const char *name;
+	uint16_t shard, n_shards;
+	uint32_t generation;
+	uint64_t birth, sequence;
+} situations[] = {
+	{ "the next", 0, WORLD_SHARDS, 1, WORLD_CLOCK, 1 },
+	{ "again", 0, WORLD_SHARDS, 1, WORLD_CLOCK, 1 },
+	{ "ahead", 0, WORLD_SHARDS, 1, WORLD_CLOCK, 5 },
+	{ "far ahead", 0, WORLD_SHARDS, 1, WORLD_CLOCK, 500 },
+	{ "of a stream long gone", 0, WORLD_SHARDS, 1, 1000, 1 },
+	{ "of a stream to come", 0, WORLD_SHARDS, 1, 2 * WORLD_CLOCK, 1 },
+	{ "of another S", 0, 25, 1, WORLD_CLOCK, 1 },
+	{ "of another generation", 0, WORLD_SHARDS, 2, WORLD_CLOCK, 1 },
+	{ "of no shard", WORLD_SHARDS, WORLD_SHARDS, 1, WORLD_CLOCK, 1 },
+	{ "of another's shard", 2, WORLD_SHARDS, 1, WORLD_CLOCK, 1 },
+	{ "of a shard that may not tell", 3, WORLD_SHARDS, 1, WORLD_CLOCK, 1 },
+};
+
+static const uint8_t questions[] = { HR_KIND_DATA, HR_KIND_SKIP, HR_KIND_PROBE,
+				     HR_KIND_HELLO };
+
+static struct hr_wire question_in(const struct situation *in, uint8_t kind)
+{
+	struct hr_wire wire = wire_of(kind, in->shard, 5, in->sequence);
+
+	wire.n_shards = in->n_shards;
+	wire.generation = in->generation;
+	if (kind != HR_KIND_HELLO)
+		wire.birth = in->birth;
+	return wire;
+}
+
+static void take_shards_away(void)
+{
+	atomic_store(&w.views[2].state, HR_SHARD_FENCED);
+	atomic_store(&w.views[2].incarnation, 8);
+	hr_known_owner_set(&w.seats[2].owner, "10.9.0.1:7400,[fd00::12:34]:7400-7407");
+	atomic_store(&w.views[3].may_ack, false);
+}
+
+static uint64_t token_for(uint16_t port, uint32_t key_id, uint8_t family)
+{
+	const uint8_t secret[16] = { 9 };
+	const struct hr_token_of of = { { 10, 1, 0, 2 }, port, family, key_id };
+	struct hr_tokens t;
+
+	hr_tokens_init(&t, secret, w.now.wall_us);
+	return hr_token_make(&t, &of);
+}
+
+/* Whoever cannot be reached where he says he is has nothing logged and gets nothing
+ * sent there, but for HELLO and PROBE, which are there to find that out. A question
+ * that somebody heard and sends again from elsewhere is such a one. */
+static void without_a_token_only_hello_and_probe_are_answered(void)
+{
+	uint64_t n_refused = 0;
+
+	begin(1);
+	take_shards_away();
+	for (size_t i = 0; i < HR_COUNT(situations); i++)
+		for (size_t k = 0; k < HR_COUNT(questions); k++) {
+			const uint64_t tokens[] = { 0, good_token() + 1,
+						    token_for(40001, WORLD_KEY, 4),
+						    token_for(40000, WORLD_KEY + 1, 4),
+						    token_for(40000, WORLD_KEY, 6) };
+			struct hr_wire wire = question_in(&situations[i], questions[k]);
+			const bool asks_for_it = questions[k] == HR_KIND_HELLO ||
+						 questions[k] == HR_KIND_PROBE;
+
+			for (size_t t = 0; t < HR_COUNT(tokens); t++) {
+				const uint32_t n = fake_n_answers;
+
+				wire.token = tokens[t];
+				put(0, &wire);
+				world_settle(&w);
+				w.now.mono_us += 10000;
+				n_refused += !asks_for_it;
+				if (!asks_for_it && fake_n_answers != n)
+					CU_FAIL("an answer to nobody knows whom");
+			}
+		}
+	CU_ASSERT_EQUAL(w.n_items, 0);
+	CU_ASSERT_EQUAL(world_drops(&w, HR_DROP_TOKEN), n_refused);
+	CU_ASSERT_TRUE(answered("hello") > 0 && answered("probe") > 0);
+	end();
+}
+
+/* One question at a time, so that no other's bytes count for it. */
+static void no_answer_is_larger_than_its_question(void)
+{
+	static const uint8_t small[] = "{\"user_id\":\"a\"}";
+	bool was_given[HR_KIND_WRONG_SHARD + 1] = { false };
+
+	begin(1);
+	take_shards_away();
+	for (size_t i = 0; i < HR_COUNT(situations); i++)
+		for (size_t k = 0; k < 2 * HR_COUNT(questions); k++) {
+			struct hr_wire wire =
+				question_in(&situations[i], questions[k / 2]);
+			const uint64_t answered_before = fake_answered_bytes;
+			const uint64_t asked_before = asked_bytes;
+			const uint32_t n = fake_n_answers;
+
+			if (wire.kind == HR_KIND_DATA && k % 2 == 1)
+				wire.payload =
+					(struct hr_str){ small, sizeof(small) - 1 };
+			put(0, &wire);
+			world_settle(&w);
+			w.now.mono_us += 10000;
+			for (uint32_t a = n; a < fake_n_answers; a++)
+				was_given[answer(a % FAKE_ANSWERS)[4]] = true;
+			CU_ASSERT_TRUE(fake_n_answers - n <= 1);
+			if (fake_answered_bytes - answered_before >
+			    asked_bytes - asked_before) {
+				printf("\nkind %u, %s: %u bytes for %u\n", wire.kind,
+				       situations[i].name,
+				       (unsigned int)(fake_answered_bytes -
+						      answered_before),
+				       (unsigned int)(asked_bytes - asked_before));
+				CU_FAIL("an answer larger than its question");
+			}
+		}
+	/* BUSY has 16 bytes where ACK has 24: test_streams. */
+	CU_ASSERT_TRUE(was_given[HR_KIND_CHALLENGE] && was_given[HR_KIND_ACK] &&
+		       was_given[HR_KIND_PROBE_ANSWER] &&
+		       was_given[HR_KIND_NOT_OWNER] && was_given[HR_KIND_EXPIRED] &&
+		       was_given[HR_KIND_WRONG_SHARD]);
+	end();
+}
+
+/* All that was ever asked, in another order, often: nothing is logged again. */
+static void questions_that_come_again_are_logged_once(void)
+{
+	struct test_random rnd = { 0x777 };
+
+	begin(2);
+	for (uint64_t i = 1; i <= 20; i++)
+		ask(0, HR_KIND_DATA, 1, 5, i);
+	world_settle(&w);
+	CU_ASSERT_EQUAL(w.n_items, 20);
+	for (uint32_t i = 0; i < 400; i++) {
+		static const uint8_t kinds[] = { HR_KIND_DATA, HR_KIND_DATA,
+						 HR_KIND_PROBE, HR_KIND_HELLO,
+						 HR_KIND_SKIP };
+
+		ask(test_below(&rnd, 2), kinds[test_below(&rnd, HR_COUNT(kinds))], 1, 5,
+		    1 + test_below(&rnd, 20));
+		if (i % 10 == 0) {
+			world_settle(&w);
+			w.now.mono_us += test_below(&rnd, 8000);
+		}
+	}
+	world_settle(&w);
+	CU_ASSERT_EQUAL(w.n_items, 20);
+	end();
+}
+
 static uint64_t n_acknowledged(void)
 {
 	uint64_t cells[HR_HIST_CELLS], n = 0;
@@ -365,6 +526,12 @@ int main(void)
 		  our_own_answers_are_answered_by_nobody },
 		{ "what is cut or forged is answered by nobody",
 		  what_is_cut_or_forged_is_answered_by_nobody },
+		{ "without a token only HELLO and PROBE are answered",
+		  without_a_token_only_hello_and_probe_are_answered },
+		{ "no answer is larger than its question",
+		  no_answer_is_larger_than_its_question },
+		{ "questions that come again are logged once",
+		  questions_that_come_again_are_logged_once },
 		{ "repeats are counted and told once in 5 ms",
 		  repeats_are_counted_and_told_once_in_5_ms },
 		{ "law 1 holds whatever happens", law_1_holds_whatever_happens },
