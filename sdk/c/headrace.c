@@ -2127,6 +2127,15 @@ static void flow_probe_for_others(struct hr_sdk_core *c, const struct flow *aske
 	}
 }
 
+/* Of an address that answers other shards more: answers get lost. But not for ever, for
+ * it may be silent about this shard alone. */
+static uint32_t flow_silence_borne(const struct hr_sdk_core *c, const struct flow *f,
+				   uint64_t now_us)
+{
+	return target_is_there(c, f->target, now_us) ? 4 * SILENCE_ELSEWHERE
+						     : SILENCE_ELSEWHERE;
+}
+
 static void flow_probe(struct hr_sdk_core *c, uint32_t shard, uint64_t now_us)
 {
 	struct flow *f = &c->flows[shard];
@@ -2141,7 +2150,7 @@ static void flow_probe(struct hr_sdk_core *c, uint32_t shard, uint64_t now_us)
 	if (now_us < f->probe_us)
 		return;
 	/* Each of those before this one got no answer, or credit 0 as one. */
-	if (f->silent >= SILENCE_ELSEWHERE && !target_is_there(c, f->target, now_us))
+	if (f->silent >= flow_silence_borne(c, f, now_us))
 		flow_next_target(c, f);
 	if (!flow_ask(c, shard, KIND_PROBE, now_us))
 		return;

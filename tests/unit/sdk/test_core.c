@@ -66,6 +66,35 @@ static void who_was_away_for_two_seconds_has_it_all_a_second_later(void)
 	CU_ASSERT(most_us <= 1000000);
 }
 
+/* ---- silence ---- */
+
+static bool nothing_of_shard_2_from_the_first(struct world *w, struct packet *p)
+{
+	(void)w;
+	return p->where != 0 || load16(p->bytes + 10) != 2 || p->bytes[4] == KIND_HELLO;
+}
+
+/* It answers for the other shards all the time. */
+static void who_is_silent_about_one_shard_is_left_for_it(void)
+{
+	struct world_conf conf = world_conf(3);
+	struct world *w;
+
+	conf.n_appliances = 2;
+	w = world_new(&conf);
+	for (uint32_t s = 0; s < 3; s++)
+		fake_take(w->cluster, 0, s);
+	track_some(w, 100, 1000000);
+	w->meddle = nothing_of_shard_2_from_the_first;
+	fake_take(w->cluster, 1, 2);
+	track_some(w, 300, 6 * SECOND);
+	CU_ASSERT_NOT_EQUAL(w->core.flows[2].target, 0);
+	CU_ASSERT_TRUE(world_drain(w, 2 * SECOND));
+	CU_ASSERT_TRUE(laws_hold(w));
+	CU_ASSERT_EQUAL(total(w, COMMITTED_EVENTS), 400);
+	world_free(w);
+}
+
 /* ---- chaos ---- */
 
 static void be_bad(struct world *w)
@@ -204,6 +233,8 @@ int main(void)
 		  everything_is_committed_once_and_in_order },
 		{ "who was away for two seconds has it all a second later",
 		  who_was_away_for_two_seconds_has_it_all_a_second_later },
+		{ "who is silent about one shard is left for it",
+		  who_is_silent_about_one_shard_is_left_for_it },
 		{ "loss costs time and is no standstill",
 		  loss_costs_time_and_is_no_standstill },
 		{ "thousands of bad networks and appliances",
