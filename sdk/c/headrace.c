@@ -2682,11 +2682,13 @@ static void rtt_learn(struct flow *f, uint64_t us)
  * it? If all are such, commits may take longer than we wait. */
 static void rtt_doubt(struct flow *f, uint64_t us)
 {
-	if (f->rtt_us == 0 || ++f->n_unclear < 2 * RTT_COMMITS)
+	const uint64_t most_us = f->rtt_us == 0 ? RTO_FIRST_US / 4 : 2 * f->rtt_us;
+
+	if (++f->n_unclear < 2 * RTT_COMMITS)
 		return;
 	f->n_unclear = f->n_rtt = 0;
 	if (us > f->rtt_us)
-		f->rtt_us = us < 2 * f->rtt_us ? us : 2 * f->rtt_us;
+		f->rtt_us = us < most_us ? us : most_us;
 }
 
 /* Returns how many datagrams became free. */
