@@ -150,8 +150,8 @@ static void pause_one(struct sim *sim, void *arg, uint64_t number)
 	again(sim, sim->faults.pause_us, pause_one, r);
 }
 
-/* The other one starts while one stands still, and takes its shards: what the sleeper
- * had under way wakes up as a former owner's. */
+/* The other one starts and takes the shards of one that has something under way, or
+ * stands still and wakes up as a former owner. */
 static void usurp(struct sim *sim, void *arg, uint64_t number)
 {
 	struct run *r = arg;
@@ -160,8 +160,9 @@ static void usurp(struct sim *sim, void *arg, uint64_t number)
 
 	(void)number;
 	sim->n_faults++;
-	sim_appliance_pause(r->appliances[i],
-			    sim_delay(&sim->random, 10000, 4 * SIM_SECOND));
+	if (sim_once_in(&sim->random, 2))
+		sim_appliance_pause(r->appliances[i],
+				    sim_delay(&sim->random, 10000, 4 * SIM_SECOND));
 	sim->n_kills += sim_appliance_is_up(other);
 	sim_appliance_kill(other);
 	sim_after(sim, sim_delay(&sim->random, 100, SIM_SECOND / 2), start_later, other,

@@ -160,19 +160,19 @@ static void land_now(struct landing *l, bool is_again)
 		report(part, l->cookie, !l->says_no);
 }
 
-/* What opened the way for one may have opened it for others: an append that somebody
- * gave up comes right behind the fence that was to keep it out. Only of writers that
- * are gone: a living one keeps its order. */
-static void land_others(struct sim_store *store, uint16_t shard)
+/* What opened the way for one may have opened it for others: an append that was under
+ * way, or that somebody gave up, comes right behind the fence that was to keep it out. A
+ * living writer has one under way at most, so it keeps its order. */
+static void land_others(struct sim_store *store, const struct landing *landed)
 {
 	struct landing *next;
 
-	for (struct landing *l = store->partitions[shard].landings; l != NULL;
+	for (struct landing *l = store->partitions[landed->shard].landings; l != NULL;
 	     l = next) {
 		next = l->next;
-		if (part_of_writer(store, l->writer_no) == NULL &&
+		if (l->writer_no != landed->writer_no &&
 		    sim_strikes(store->sim, store->sim->faults.append_rides))
-			land_now(l, false);
+			land_now(l, l->cookie == NULL);
 	}
 }
 
@@ -188,7 +188,7 @@ static void land(struct sim *sim, void *arg, uint64_t is_again)
 	}
 	if (!l->has_landed) {
 		land_now(l, is_again != 0);
-		land_others(store, l->shard);
+		land_others(store, l);
 	}
 	sim_drop(l);
 }
