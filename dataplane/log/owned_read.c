@@ -157,7 +157,8 @@ static bool on_link(struct hr_owned *s, const struct hr_log_message *m,
 			became_ready(s);
 	} else if (!s->caught_up || s->chain.n <= s->known_n) {
 		; /* history, maybe our own, read again */
-	} else if (s->n_ids > 0 && hr_id128_equals(&s->id, &link->owner)) {
+	} else if (s->n_ids > 0 && hr_id128_equals(&s->id, &link->owner) &&
+		   !HR_MUTANT(timeout_means_absent)) {
 		hr_owned_on_clone(s, link->n);
 	} else if (!hr_owned_is_own_id(s, &link->owner)) {
 		hr_owned_on_foreign_link(s);
