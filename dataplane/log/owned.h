@@ -211,6 +211,7 @@ struct hr_owned {
 	struct hr_id128 ids[HR_OWNER_IDS_KEPT];
 	uint32_t n_ids;
 	struct hr_id128 own_hashes[HR_OWN_HASHES_KEPT]; /* by n */
+	uint64_t own_n;                                 /* the newest of them */
 	struct hr_followed followed;                    /* FENCED */
 	bool is_claimed;     /* the operator: own it, whoever has it */
 	uint64_t look_at_us; /* RESTORING: not before */

@@ -209,6 +209,7 @@ static void append_link(struct hr_owned *s, struct hr_epoch *epoch, uint8_t *rec
 	s->appends = a;
 	s->flight = a;
 	s->own_hashes[a->n % HR_OWN_HASHES_KEPT] = a->hash;
+	s->own_n = a->n;
 	hr_owned_watch(s, now);
 	HR_CRASH_POINT(link_before_append);
 	r = s->conf->ops->append(s->part, record, a->bytes, epoch == NULL, a, &err);

@@ -91,8 +91,9 @@ static void on_refused_own(struct hr_owned *s, const struct hr_link_head *link)
 {
 	struct hr_id128 hash;
 
-	/* The one in flight, chain.n + 1, has taken its place already. */
-	if (link->n + HR_OWN_HASHES_KEPT <= s->chain.n + 1)
+	/* A newer one has taken its place. (The chain itself may stand further back, where
+	 * the log was cut.) */
+	if (link->n + HR_OWN_HASHES_KEPT <= s->own_n)
 		return;
 	hr_link_hash(s->conf->set, s->shard, link, &hash);
 	if (!hr_id128_equals(&hash, &s->own_hashes[link->n % HR_OWN_HASHES_KEPT]))
