@@ -210,6 +210,10 @@ static bool has_trouble(struct hr_owned *s, const struct hr_now *now)
 	}
 	if (s->deadline_us == 0 || now->mono_us < s->deadline_us)
 		return false;
+	if (s->must_verify) { /* nothing is read: it may be there */
+		s->deadline_us = now->mono_us + (uint64_t)s->watchdog_ms * 1000;
+		return false;
+	}
 	if (HR_MUTANT(same_n_again) && s->flight != NULL) {
 		s->flight->is_reported = true;
 		hr_owned_flight_back(s);
@@ -332,7 +336,7 @@ int hr_owned_init(struct hr_owned *s, const struct hr_owned_conf *conf, uint16_t
 	s->shard = shard;
 	s->watchdog_ms = HR_WATCHDOG_MIN_MS;
 	s->backoff_ms = HR_BACKOFF_MIN_MS;
-	s->end_at_start = -1;
+	s->end_at_start = s->tail.offset = -1;
 	s->view.clock_offset_us = INT64_MIN;
 	hr_chain_init(&s->chain, conf->set, shard);
 	if (start != NULL && start->chain.n > 0) {

@@ -184,8 +184,15 @@ struct hr_owned {
 	/* Asking again. */
 	struct hr_link *last;  /* the newest accepted link, or NULL */
 	struct hr_link *asked; /* what was asked for, or NULL: nothing */
-	bool must_verify;      /* no acknowledgement before */
-	bool has_asked_late;   /* after must_verify was set */
+	/* The last record read, where it is none that was accepted as a link: a FENCE, or
+	 * one that the accept rule passed over. Offset -1: it is `last`. */
+	struct hr_read_tail {
+		int64_t offset;
+		struct hr_id128 hash;
+	} tail;
+	bool asks_tail;      /* that is what was asked for */
+	bool must_verify;    /* no acknowledgement before */
+	bool has_asked_late; /* after must_verify was set */
 	uint64_t n_lost_seen, asked_us, ask_at_us;
 	/* Finding what is left: links low..high of those in memory may be it. */
 	uint64_t cut_low, cut_high;

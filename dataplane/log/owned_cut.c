@@ -40,6 +40,7 @@ void hr_owned_look_again(struct hr_owned *s)
 	if (s->asked != NULL)
 		hr_link_put(s->asked);
 	s->asked = NULL;
+	s->asks_tail = false;
 	s->phase = HR_PHASE_CUT;
 	s->caught_up = false;
 	s->ask_at_us = 0;
@@ -91,6 +92,7 @@ static void read_again(struct hr_owned *s)
 	} else {
 		go_on_from_the_start(s);
 	}
+	s->tail.offset = -1;
 	s->end_at_start = -1;
 	s->phase = HR_PHASE_WAITING;
 	hr_owned_show(s);

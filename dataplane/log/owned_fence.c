@@ -227,6 +227,7 @@ int hr_owned_claim(struct hr_owned *s, struct hr_err *err)
 		return r;
 	s->is_claimed = true;
 	s->not_before_us = 0;
+	s->tail.offset = -1;
 	/* From the newest snapshot, or where it was left, up to what is there now. */
 	hr_owned_restore(s, "");
 	s->conf->ops->renew(s->part);

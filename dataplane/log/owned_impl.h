@@ -116,6 +116,8 @@ void hr_owned_verify(struct hr_owned *s, const struct hr_now *now);
 /* Ask for it, and take the answer: HR_LOG_RECORD with is_same, HR_LOG_GONE, ... */
 void hr_owned_ask(struct hr_owned *s, struct hr_link *link, const struct hr_now *now);
 enum hr_log_read hr_owned_answer(struct hr_owned *s, bool *is_same);
+/* This record was read and is no accepted link: it is asked for again, too. */
+void hr_owned_keep_tail(struct hr_owned *s, const struct hr_log_message *m);
 
 /* ---- owned_config.c -------------------------------------------------------------- */
 

@@ -322,8 +322,12 @@ static bool read_one(struct hr_owned *s, const struct hr_now *now)
 	switch (s->conf->ops->read(s->part, &m, &err)) {
 	case HR_LOG_RECORD:
 		s->next_offset = m.offset + 1;
-		if (!on_record(s, &m, now))
+		if (on_record(s, &m, now)) {
+			s->tail.offset = -1;
+		} else {
+			hr_owned_keep_tail(s, &m);
 			m.free(&m);
+		}
 		break;
 	case HR_LOG_END:
 		on_end(s);
@@ -351,7 +355,7 @@ unsigned int hr_owned_read(struct hr_owned *s, const struct hr_now *now)
 
 	if (s->phase == HR_PHASE_FENCED)
 		return hr_owned_follow(s, now);
-	while (n < READ_AT_ONCE && s->phase != HR_PHASE_CUT &&
+	while (n < READ_AT_ONCE && !s->must_verify && s->phase != HR_PHASE_CUT &&
 	       s->phase != HR_PHASE_RESTORING && s->phase != HR_PHASE_FENCED &&
 	       s->phase != HR_PHASE_STOPPED &&
 	       s->conf->hooks.has_room(s->conf->hooks.ctx, s) && read_one(s, now))
