@@ -189,6 +189,7 @@ static void cut(struct sim *sim, void *arg, uint64_t number)
 	const uint32_t n = sim_once_in(&sim->random, 8)
 				   ? UINT32_MAX
 				   : (uint32_t)sim_delay(&sim->random, 1, 60);
+	const int64_t end = sim_store_end(r->store, s);
 	const struct sim_record *left;
 	size_t n_left;
 
@@ -197,6 +198,8 @@ static void cut(struct sim *sim, void *arg, uint64_t number)
 	sim_store_cut(r->store, s, n);
 	left = sim_store_records(r->store, s, &n_left);
 	sim_judge_cut(r->judge, s, left, n_left);
+	if (sim_once_in(&sim->random, 3))
+		sim_store_regrow(r->store, s, end);
 	again(sim, sim->faults.cut_us, cut, r);
 }
 

@@ -725,6 +725,19 @@ void sim_store_cut(struct sim_store *store, uint16_t shard, uint32_t n)
 	}
 }
 
+void sim_store_regrow(struct sim_store *store, uint16_t shard, int64_t offset)
+{
+	static const uint8_t foreign[16] = "not a record";
+
+	while (store->partitions[shard].next_offset < offset)
+		partition_add(store, shard, foreign, sizeof(foreign));
+}
+
+int64_t sim_store_end(const struct sim_store *store, uint16_t shard)
+{
+	return store->partitions[shard].next_offset;
+}
+
 void sim_store_stop(struct sim_store *store, uint64_t us)
 {
 	uint64_t until = store->sim->now_us + us;

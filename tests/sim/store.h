@@ -52,6 +52,11 @@ const struct sim_record *sim_store_records(const struct sim_store *store,
 
 /* The partition loses its newest records, n of them or all there are. */
 void sim_store_cut(struct sim_store *store, uint16_t shard, uint32_t n);
+/* And grows again, up to this offset, by records that are none of ours: who reads on from
+ * where it was notices nothing. */
+void sim_store_regrow(struct sim_store *store, uint16_t shard, int64_t offset);
+/* The offset behind the newest record. */
+int64_t sim_store_end(const struct sim_store *store, uint16_t shard);
 
 /* Nobody gets an answer, and nothing lands, until then. */
 void sim_store_stop(struct sim_store *store, uint64_t us);
