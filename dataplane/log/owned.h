@@ -189,7 +189,7 @@ struct hr_owned {
 	struct hr_read_tail {
 		int64_t offset;
 		struct hr_id128 hash;
-	} tail;
+	} tail, asked_tail;  /* as it was when it was asked for */
 	bool asks_tail;      /* that is what was asked for */
 	bool must_verify;    /* no acknowledgement before */
 	bool has_asked_late; /* after must_verify was set */

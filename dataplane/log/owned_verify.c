@@ -49,6 +49,7 @@ void hr_owned_ask(struct hr_owned *s, struct hr_link *link, const struct hr_now 
 static void ask_tail(struct hr_owned *s, const struct hr_now *now)
 {
 	s->asks_tail = true;
+	s->asked_tail = s->tail; /* reading may go on meanwhile */
 	s->asked_us = now->mono_us;
 	s->conf->ops->verify(s->part, s->tail.offset);
 }
@@ -102,7 +103,7 @@ static enum hr_log_read tail_answer(struct hr_owned *s, bool *is_same)
 	if (r == HR_LOG_RECORD) {
 		const struct hr_id128 hash = hash_of(s, m.bytes, m.n_bytes);
 
-		*is_same = hr_id128_equals(&hash, &s->tail.hash);
+		*is_same = hr_id128_equals(&hash, &s->asked_tail.hash);
 		m.free(&m);
 	}
 	s->asks_tail = false;
@@ -128,7 +129,7 @@ static void on_same(struct hr_owned *s, bool was_tail, const struct hr_now *now)
 static void take_answer(struct hr_owned *s, const struct hr_now *now)
 {
 	const bool is_tail = s->asks_tail;
-	const int64_t offset = is_tail ? s->tail.offset : s->asked->offset;
+	const int64_t offset = is_tail ? s->asked_tail.offset : s->asked->offset;
 	const uint64_t n = is_tail ? 0 : s->asked->n;
 	bool is_same = false;
 	char why[120];

@@ -665,6 +665,26 @@ static void put_fence(struct world *w, uint64_t incarnation, const char *address
 	fake_store_put(w->store, 0, record, (uint32_t)n);
 }
 
+/* What is asked for each second is compared with what it was then. */
+static void records_that_come_while_one_is_asked_for_are_no_cut(void)
+{
+	struct world w;
+	struct box *b = owner_of(&w, 3);
+
+	fake_store_put(w.store, 0, "rubbish", 7);
+	for (int ms = 0; ms < 3000 && !b->owned->asks_tail; ms++)
+		world_run(&w, 1);
+	CU_ASSERT_TRUE_FATAL(b->owned->asks_tail);
+	fake_store_hold_verify(w.store, true);
+	fake_store_put(w.store, 0, "other rubbish", 13);
+	world_run(&w, 50);
+	fake_store_hold_verify(w.store, false);
+	world_run(&w, 500);
+	CU_ASSERT_EQUAL(atomic_load(&b->owned->view.incarnation), 1); /* no new FENCE */
+	CU_ASSERT_TRUE(may_ack(b));
+	world_fini(&w);
+}
+
 /* The last record read was passed over, was cut away, and a FENCE stands in its place:
  * every link is where it was. */
 static void a_fence_in_the_place_of_a_record_that_was_read_is_seen(void)
@@ -1062,6 +1082,8 @@ int main(void)
 		  the_last_link_is_asked_for_each_second },
 		{ "what a cut log lost is appended again from memory",
 		  what_a_cut_log_lost_is_appended_again_from_memory },
+		{ "records that come while one is asked for are no cut",
+		  records_that_come_while_one_is_asked_for_are_no_cut },
 		{ "a FENCE in the place of a record that was read is seen",
 		  a_fence_in_the_place_of_a_record_that_was_read_is_seen },
 		{ "a log that was cut and grew again is noticed",
