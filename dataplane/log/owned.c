@@ -210,10 +210,6 @@ static bool has_trouble(struct hr_owned *s, const struct hr_now *now)
 	}
 	if (s->deadline_us == 0 || now->mono_us < s->deadline_us)
 		return false;
-	if (s->must_verify) { /* nothing is read: it may be there */
-		s->deadline_us = now->mono_us + (uint64_t)s->watchdog_ms * 1000;
-		return false;
-	}
 	if (HR_MUTANT(same_n_again) && s->flight != NULL) {
 		s->flight->is_reported = true;
 		hr_owned_flight_back(s);

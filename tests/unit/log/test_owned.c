@@ -402,7 +402,7 @@ nothing_is_acknowledged_after_trouble_until_the_last_link_is_read_again(void)
 	CU_ASSERT_FALSE(may_ack(b));
 	/* Nor is anything read: what lies behind a hole would be taken for accepted. */
 	box_close(b, 9, true);
-	CU_ASSERT_FALSE(world_until_links(&w, b, 5, 5000));
+	CU_ASSERT_FALSE(world_until_links(&w, b, 5, 1000));
 	CU_ASSERT_FALSE(may_ack(b));
 	fake_store_hold_verify(w.store, false);
 	CU_ASSERT_TRUE(world_until_links(&w, b, 5, 100));
