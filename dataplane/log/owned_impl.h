@@ -113,6 +113,9 @@ void hr_owned_last(struct hr_owned *s, struct hr_link *link);
 /* Trouble: nothing is acknowledged until the last accepted link was read again. */
 void hr_owned_doubt(struct hr_owned *s);
 void hr_owned_verify(struct hr_owned *s, const struct hr_now *now);
+/* Was a connection lost, and not everything asked for since? Looked at before each record,
+ * for what a new leader sends is read soon after. */
+bool hr_owned_is_in_doubt(struct hr_owned *s);
 /* Ask for it, and take the answer: HR_LOG_RECORD with is_same, HR_LOG_GONE, ... */
 void hr_owned_ask(struct hr_owned *s, struct hr_link *link, const struct hr_now *now);
 enum hr_log_read hr_owned_answer(struct hr_owned *s, bool *is_same);

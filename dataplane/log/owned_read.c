@@ -355,9 +355,9 @@ unsigned int hr_owned_read(struct hr_owned *s, const struct hr_now *now)
 
 	if (s->phase == HR_PHASE_FENCED)
 		return hr_owned_follow(s, now);
-	while (n < READ_AT_ONCE && !s->must_verify && s->phase != HR_PHASE_CUT &&
-	       s->phase != HR_PHASE_RESTORING && s->phase != HR_PHASE_FENCED &&
-	       s->phase != HR_PHASE_STOPPED &&
+	while (n < READ_AT_ONCE && !hr_owned_is_in_doubt(s) &&
+	       s->phase != HR_PHASE_CUT && s->phase != HR_PHASE_RESTORING &&
+	       s->phase != HR_PHASE_FENCED && s->phase != HR_PHASE_STOPPED &&
 	       s->conf->hooks.has_room(s->conf->hooks.ctx, s) && read_one(s, now))
 		n++;
 	return n;

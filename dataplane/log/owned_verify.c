@@ -180,16 +180,22 @@ static void ask(struct hr_owned *s, const struct hr_now *now)
 	ask_tail(s, now);
 }
 
-void hr_owned_verify(struct hr_owned *s, const struct hr_now *now)
+bool hr_owned_is_in_doubt(struct hr_owned *s)
 {
-	uint64_t n_lost = s->conf->ops->n_lost(s->conf->log);
+	const uint64_t n_lost = s->conf->ops->n_lost(s->conf->log);
 
-	if (HR_MUTANT(no_reverify))
-		return;
 	if (n_lost != s->n_lost_seen) {
 		s->n_lost_seen = n_lost;
 		hr_owned_doubt(s);
 	}
+	return s->must_verify;
+}
+
+void hr_owned_verify(struct hr_owned *s, const struct hr_now *now)
+{
+	if (HR_MUTANT(no_reverify))
+		return;
+	(void)hr_owned_is_in_doubt(s);
 	if (s->phase == HR_PHASE_FENCED || s->phase == HR_PHASE_STOPPED)
 		return;
 	if (may_take_answer(s))
