@@ -249,9 +249,10 @@ int hr_owned_accept_loss(struct hr_owned *s, struct hr_err *err)
 	if (s->n_out > 0)
 		return hr_fail(err, -EAGAIN, "shard %u: its worker is still busy",
 			       s->shard);
-	/* Worker and memory stand where the log does, or have to begin anew. It may have
-	 * been cut again since: nobody has looked. */
-	if (s->chain.n != s->known_n ||
+	/* Worker and memory stand where the log does, or have to begin anew: also where the
+	 * link that they began from is lost. It may have been cut again since: nobody has
+	 * looked. */
+	if (s->chain.n != s->known_n || (s->start != NULL && !s->has_begun) ||
 	    !hr_id128_equals(&s->chain.hash, &s->known_hash)) {
 		if (!s->conf->hooks.forget(s->conf->hooks.ctx, s))
 			return hr_fail(err, -ENOMEM, "no memory to begin anew");

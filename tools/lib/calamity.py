@@ -262,10 +262,19 @@ class Appliance(appliance.Stage):
 
     def take(self, shards):
         """The shards' fence is ours from now on, as an operator wants it."""
-        for shard in sorted(set(shards) - self.owns()):
-            code, said = self.control("shards", "take", shard)
-            if code != 0 and "is this appliance's" not in said:  # not ready yet
-                raise Trouble(f"{self.name}: shards take {shard}: {said}")
+        for shard in sorted(shards):
+            if not wait_until(lambda s=shard: self.has_or_takes(s), 20, 0.1):
+                raise Trouble(f"{self.name}: shards take {shard} is refused for 20 s, and "
+                              "it does not own it")
+
+    def has_or_takes(self, shard):
+        """It may believe for a moment that it still owns what it has lost just now."""
+        if shard in self.owns():
+            return True
+        code, said = self.control("shards", "take", shard)
+        if code != 0 and "is this appliance's" not in said:
+            raise Trouble(f"{self.name}: shards take {shard}: {said}")
+        return code == 0
 
 
 class World:
