@@ -45,9 +45,9 @@
 #include "dataplane/net/net.h"
 #include "dataplane/shard/intake.h"
 
-#define HR_PARKED_AHEAD 64u           /* of taken: the bitmap's width */
-#define HR_CREDIT_MAX 256u            /* datagrams beyond a stream's floor */
-#define HR_ACK_AGAIN_MS 5u            /* between two that nothing new has caused */
+#define HR_PARKED_AHEAD 64u /* of taken: the bitmap's width */
+#define HR_CREDIT_MAX 256u  /* datagrams beyond a stream's floor */
+#define HR_ACK_AGAIN_MS 5u  /* between two that nothing new has caused */
 #ifndef HR_BIRTH_AHEAD_US
 #define HR_BIRTH_AHEAD_US 60000000ull /* of the shard's clock, at most */
 #endif
