@@ -39,7 +39,8 @@ static void print_shard(FILE *to, const json_t *shard)
 		integer(shard, "offset"));
 	print_owner(to, shard);
 	fprintf(to, "  %s\n", addresses[0] != '\0' ? addresses : "-");
-	if (text(shard, "reason")[0] != '\0' && strcmp(text(shard, "state"), "ready"))
+	if (text(shard, "reason")[0] != '\0' &&
+	    strcmp(text(shard, "state"), "ready") != 0)
 		fprintf(to, "       %s\n", text(shard, "reason"));
 }
 
