@@ -322,7 +322,7 @@ static int make_workers(struct hr_dataplane *d, struct hr_err *err)
  * Without the permission to go below 0 the log stays there.
  */
 #define LOG_NICE (-10)
-#define VIEW_NICE 0
+#define VIEW_NICE 10
 
 struct start {
 	int nice;
