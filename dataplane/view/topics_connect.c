@@ -384,6 +384,8 @@ int hr_topics_connect(struct hr_topics_publisher *p, struct hr_err *err)
 		r = read_position(p, &has, err);
 	if (r == 0)
 		r = check_ends(p, err);
+	if (r == 0)
+		r = hr_topics_end_leftovers(p, err);
 	if (r < 0) {
 		hr_topics_disconnect(p);
 		return r;

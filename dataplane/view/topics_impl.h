@@ -275,6 +275,11 @@ bool hr_topics_is_fence(rd_kafka_resp_err_t code);
  * way), -ECANCELED when the view stops or the shard is not ours any more; any other: stop by name.
  */
 int hr_topics_connect(struct hr_topics_publisher *p, struct hr_err *err);
+/*
+ * Behind init and the position: what an aborted transaction left in the shard's partitions
+ * without a marker gets one. As hr_topics_connect(); -EBADMSG: a commit marker is missing.
+ */
+int hr_topics_end_leftovers(struct hr_topics_publisher *p, struct hr_err *err);
 /* Destroy the producer; what it had open ends with the next one's init. */
 void hr_topics_disconnect(struct hr_topics_publisher *p);
 /*

@@ -24,6 +24,8 @@ struct record {
 	struct hr_str key, value;
 	enum state state;
 	uint64_t transaction; /* that it belongs to */
+	const struct coordinator *producer;
+	bool is_left; /* its marker never came: ends with the producer's next one */
 };
 
 struct partition {
@@ -132,17 +134,31 @@ static struct coordinator *coordinator_get(struct sim_kafka *k, const char *id)
 	return c;
 }
 
+/* A marker ends whatever is open of its producer. */
+static void mark_left(struct partition *p, const struct coordinator *producer,
+		      enum state state)
+{
+	for (uint32_t i = stable_end(p); i < p->n; i++)
+		if (p->records[i].is_left && p->records[i].producer == producer &&
+		    p->records[i].state == OPEN)
+			p->records[i].state = state;
+}
+
 /* One partition learns how a transaction ended. */
 static void mark(struct partition *p, uint64_t transaction, enum state state)
 {
+	const struct coordinator *producer = NULL;
 	bool has = false;
 
 	for (uint32_t i = stable_end(p); i < p->n; i++)
 		if (p->records[i].transaction == transaction &&
 		    p->records[i].state == OPEN) {
 			p->records[i].state = state;
+			producer = p->records[i].producer;
 			has = true;
 		}
+	if (has)
+		mark_left(p, producer, state);
 	if (has)
 		record_add(p, (struct record){ .state = MARKER });
 }
@@ -163,12 +179,28 @@ static void mark_late(struct sim *sim, void *arg, uint64_t number)
 	sim_drop(l);
 }
 
+/* The coordinator found no leader: nobody tells the partition. */
+static bool leave_out(struct sim_kafka *k, const struct topic *t, struct partition *p,
+		      uint64_t transaction, enum state state)
+{
+	/* A position without its end would be read by nobody: it is waited for. */
+	if (state != ABORTED || strstr(t->name, "positions") != NULL ||
+	    !sim_strikes(k->sim, k->faults.lost_markers))
+		return false;
+	for (uint32_t i = stable_end(p); i < p->n; i++)
+		if (p->records[i].transaction == transaction)
+			p->records[i].is_left = true;
+	return true;
+}
+
 static void end_everywhere(struct sim_kafka *k, uint64_t transaction, enum state state)
 {
 	for (struct topic *t = k->topics; t != NULL; t = t->next)
 		for (uint32_t i = 0; i < t->n_partitions; i++) {
 			struct late_mark *l;
 
+			if (leave_out(k, t, &t->partitions[i], transaction, state))
+				continue;
 			if (!sim_strikes(k->sim, k->faults.late_markers)) {
 				mark(&t->partitions[i], transaction, state);
 				continue;
@@ -519,10 +551,10 @@ static void deliver(struct hr_kafka *k)
 		if (c->transaction == 0)
 			c->transaction = ++k->kafka->n_transactions;
 		p = partition_find(k->kafka, q->topic, q->message.partition);
-		q->message.offset =
-			record_add(p, (struct record){ copy(q->key.p, q->key.n),
-						       copy(q->value.p, q->value.n),
-						       OPEN, c->transaction });
+		q->message.offset = record_add(
+			p, (struct record){ copy(q->key.p, q->key.n),
+					    copy(q->value.p, q->value.n), OPEN,
+					    c->transaction, c, false });
 		q->message.err = RD_KAFKA_RESP_ERR_NO_ERROR;
 		k->on_delivery(k->arg, &q->message);
 	}
@@ -703,6 +735,11 @@ rd_kafka_error_t *rd_kafka_abort_transaction(rd_kafka_t *rk, int timeout_ms)
 
 /* ---- consuming ---- */
 
+static int64_t end_seen(const struct hr_kafka *k, struct partition *p)
+{
+	return k->is_committed_reader ? stable_end(p) : p->n;
+}
+
 rd_kafka_resp_err_t rd_kafka_query_watermark_offsets(rd_kafka_t *rk, const char *topic,
 						     int32_t partition, int64_t *low,
 						     int64_t *high, int timeout_ms)
@@ -716,7 +753,7 @@ rd_kafka_resp_err_t rd_kafka_query_watermark_offsets(rd_kafka_t *rk, const char 
 		return RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
 	p = partition_find(k->kafka, topic, partition);
 	*low = 0;
-	*high = k->is_committed_reader ? stable_end(p) : p->n;
+	*high = end_seen(k, p);
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
@@ -836,10 +873,10 @@ rd_kafka_resp_err_t rd_kafka_offsets_for_times(rd_kafka_t *rk,
 	(void)timeout_ms;
 	request(&rk->kafka);
 	for (int i = 0; i < offsets->cnt; i++)
-		offsets->elems[i].offset =
+		offsets->elems[i].offset = end_seen(
+			&rk->kafka,
 			partition_find(rk->kafka.kafka, offsets->elems[i].topic,
-				       offsets->elems[i].partition)
-				->n;
+				       offsets->elems[i].partition));
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 

@@ -12,7 +12,8 @@
  * ended transaction come to some partitions later than to others; a connection closes
  * and the request that ends a transaction is sent a second time behind the library's
  * back, where it may end a later one (KAFKA-17754); a zombie's records come after it was
- * fenced (and are refused); partitions lose their end.
+ * fenced (and are refused); an abort marker is left out for good, and what it should have
+ * ended ends with the producer's next transaction there; partitions lose their end.
  */
 
 #include "common/bytes.h"
@@ -22,7 +23,8 @@ struct sim_kafka;
 
 struct sim_kafka_faults {
 	/* Once in so many; 0: never. */
-	uint32_t answer_lost, connection_closed, late_markers, hidden_retry;
+	uint32_t answer_lost, connection_closed, late_markers, hidden_retry,
+		lost_markers;
 	uint64_t request_us, late_us; /* longest */
 };
 

@@ -461,6 +461,7 @@ static void open_stores(struct run *r)
 		.connection_closed = draw(sim, 10, 100),
 		.late_markers = draw(sim, 5, 50),
 		.hidden_retry = draw(sim, 5, 50),
+		.lost_markers = draw(sim, 5, 50),
 		.request_us = 300 + sim_below(&sim->random, 5000),
 		.late_us = 1000 + sim_below(&sim->random, SIM_SECOND),
 	};

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * What a transaction that was aborted left behind.
+ *
+ * Behind init_transactions nothing of this shard's transactional.id is open, and nobody
+ * else writes its partitions: each is stable up to its end. But a coordinator that finds
+ * no leader for a partition leaves the marker out ("these partitions are likely deleted
+ * already and hence can be skipped", Kafka 4.4.0, TransactionMarkerChannelManager): a
+ * partition that has its leader back then holds records without an end, and the next
+ * transaction of the producer that commits there commits them too. (Seen with a broker
+ * that was starved until its controller fenced it: 38,348 records twice.)
+ *
+ * So they are looked for, and get the marker that they lack: one record without a value
+ * is written behind them, and that transaction is aborted.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mutant.h"
+#include "dataplane/view/topics_impl.h"
+
+#define SETTLE_US 1000000u /* markers may be on their way to followers */
+#define FLUSH_US 5000000u
+#define SWEEPS_MOST 3
+
+/* The shard's own partitions of all topics. */
+static rd_kafka_topic_partition_list_t *
+own_partitions(const struct hr_topics_publisher *p)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(64);
+
+	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT && p->view->writes_events; t++)
+		for (uint32_t i = 0; i < hr_topics_own(&p->shape, t); i++)
+			rd_kafka_topic_partition_list_add(
+				list, p->view->names[t],
+				(int32_t)(p->shape.shard + i * p->shape.n_shards))
+				->offset = RD_KAFKA_OFFSET_END;
+	return list;
+}
+
+/* Their ends, as this reader sees them. */
+static int ask_ends(struct hr_topics_publisher *p, struct hr_kafka *reader,
+		    rd_kafka_topic_partition_list_t *list, struct hr_err *err)
+{
+	rd_kafka_resp_err_t e = RD_KAFKA_RESP_ERR_NO_ERROR;
+
+	if (list->cnt > 0)
+		e = rd_kafka_offsets_for_times(hr_kafka_handle(reader), list,
+					       2 * HR_TOPICS_ASK_MS);
+	for (int i = 0; i < list->cnt && e == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
+		e = list->elems[i].err;
+	return e == RD_KAFKA_RESP_ERR_NO_ERROR
+		       ? 0
+		       : hr_topics_not_now(p, "asking what is open in the topics",
+					   rd_kafka_err2str(e), err);
+}
+
+static enum hr_topic topic_of(const struct hr_topics_publisher *p, const char *name)
+{
+	enum hr_topic t = 0;
+
+	while (strcmp(p->view->names[t], name) != 0)
+		t++;
+	return t;
+}
+
+/* What of it is committed, as the position says, lacks that marker: to abort it would
+ * lose it, and nobody but the brokers' operator can commit it. */
+static int judge_one(const struct hr_topics_publisher *p,
+		     const rd_kafka_topic_partition_t *stable, int64_t end,
+		     struct hr_err *err)
+{
+	const enum hr_topic t = topic_of(p, stable->topic);
+	const int64_t known =
+		p->ends.end[t][(uint32_t)stable->partition / p->shape.n_shards];
+
+	if (stable->offset >= known)
+		return 0;
+	return hr_fail(
+		err, -EBADMSG,
+		"shard %u: topic %s, partition %d: offsets %" PRId64 " to %" PRId64
+		" are open, and those before %" PRId64
+		" belong to links that were committed: the brokers have left out "
+		"a commit marker. Readers wait there. Write it with the brokers' "
+		"tools, or begin a new data set with another kafka.topic_prefix",
+		p->shape.shard, stable->topic, stable->partition, stable->offset, end,
+		known);
+}
+
+/* list: those with something open, by where it begins. */
+static int find(struct hr_topics_publisher *p, rd_kafka_topic_partition_list_t **out,
+		struct hr_err *err)
+{
+	rd_kafka_topic_partition_list_t *ends = own_partitions(p),
+					*stable = own_partitions(p);
+	int r;
+
+	*out = rd_kafka_topic_partition_list_new(8);
+	/* In this order: what ends in between is not taken for open. */
+	r = ask_ends(p, p->view->uncommitted, ends, err);
+	if (r == 0)
+		r = ask_ends(p, p->view->committed, stable, err);
+	for (int i = 0; i < ends->cnt && r == 0; i++) {
+		const rd_kafka_topic_partition_t *s = &stable->elems[i];
+
+		if (s->offset >= ends->elems[i].offset)
+			continue;
+		r = judge_one(p, s, ends->elems[i].offset, err);
+		rd_kafka_topic_partition_list_add(*out, s->topic, s->partition)
+			->offset = s->offset;
+	}
+	rd_kafka_topic_partition_list_destroy(ends);
+	rd_kafka_topic_partition_list_destroy(stable);
+	return r;
+}
+
+static int write_behind(struct hr_topics_publisher *p,
+			const rd_kafka_topic_partition_t *at, struct hr_err *err)
+{
+	char nothing[] = "";
+	const rd_kafka_vu_t parts[] = {
+		{ .vtype = RD_KAFKA_VTYPE_RKT,
+		  .u.rkt = p->topics[topic_of(p, at->topic)] },
+		{ .vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = at->partition },
+		{ .vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY },
+		{ .vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = { nothing, 0 } },
+		{ .vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = NULL },
+	};
+	rd_kafka_error_t *e = rd_kafka_produceva(hr_kafka_handle(p->producer), parts,
+						 sizeof(parts) / sizeof(parts[0]));
+
+	hr_warn("view",
+		"topics: shard %u: topic %s, partition %d: what begins at offset "
+		"%" PRId64 " was aborted and lacks its marker: it is written",
+		p->shape.shard, at->topic, at->partition, at->offset);
+	return e == NULL ? 0 : hr_topics_judge(p, "ending what was left open", e, err);
+}
+
+static int flush(struct hr_topics_publisher *p, struct hr_err *err)
+{
+	const uint64_t until_us = hr_mono_us() + FLUSH_US;
+	rd_kafka_t *rk = hr_kafka_handle(p->producer);
+
+	while (rd_kafka_flush(rk, HR_TOPICS_ASK_MS) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+		if (hr_topics_must_end(p))
+			return -ECANCELED;
+		if (hr_mono_us() >= until_us || hr_kafka_is_fatal(p->producer))
+			return hr_topics_not_now(p, "ending what was left open",
+						 "the brokers do not answer", err);
+	}
+	return p->n_failed == 0 ? 0
+				: hr_topics_not_now(p, "ending what was left open",
+						    p->failed.text, err);
+}
+
+/* Whatever goes wrong here ends with the producer, whose successor looks again. */
+static int sweep(struct hr_topics_publisher *p,
+		 const rd_kafka_topic_partition_list_t *left, struct hr_err *err)
+{
+	rd_kafka_t *rk = hr_kafka_handle(p->producer);
+	rd_kafka_error_t *e = rd_kafka_begin_transaction(rk);
+	int r = 0;
+
+	if (e != NULL)
+		return hr_topics_judge(p, "ending what was left open", e, err);
+	p->n_failed = 0;
+	for (int i = 0; i < left->cnt && r == 0; i++)
+		r = write_behind(p, &left->elems[i], err);
+	if (r == 0)
+		r = flush(p, err);
+	if (r < 0)
+		return r;
+	e = rd_kafka_abort_transaction(rk, FLUSH_US / 1000);
+	return e == NULL ? 0 : hr_topics_judge(p, "ending what was left open", e, err);
+}
+
+static int still_open(struct hr_topics_publisher *p,
+		      const rd_kafka_topic_partition_t *at, struct hr_err *err)
+{
+	return hr_fail(
+		err, -EAGAIN,
+		"shard %u: topic %s, partition %d: what begins at offset %" PRId64
+		" is open and not this publisher's: nobody else may write that "
+		"topic; end it (kafka-transactions.sh find-hanging, abort)",
+		p->shape.shard, at->topic, at->partition, at->offset);
+}
+
+int hr_topics_end_leftovers(struct hr_topics_publisher *p, struct hr_err *err)
+{
+	const uint64_t until_us = hr_mono_us() + SETTLE_US;
+	uint32_t n_sweeps = 0;
+	int r, n_left = 1;
+
+	if (HR_MUTANT(leftovers_kept))
+		return 0;
+	do {
+		rd_kafka_topic_partition_list_t *left;
+
+		r = find(p, &left, err);
+		n_left = left->cnt;
+		if (hr_topics_must_end(p))
+			r = -ECANCELED;
+		if (r == -EBADMSG && hr_mono_us() < until_us)
+			r = 0; /* a marker may be on its way */
+		if (r == 0 && n_left > 0) {
+			if (hr_mono_us() < until_us)
+				usleep(20000);
+			else if (n_sweeps++ < SWEEPS_MOST)
+				r = sweep(p, left, err);
+			else
+				r = still_open(p, &left->elems[0], err);
+		}
+		rd_kafka_topic_partition_list_destroy(left);
+	} while (r == 0 && n_left > 0);
+	return r;
+}
