@@ -25,7 +25,8 @@
 #include "common/mutant.h"
 #include "dataplane/view/topics_impl.h"
 
-#define SETTLE_US 1000000u /* markers may be on their way to followers */
+#define SETTLE_US 1000000u
+#define LOOK_US 20000u
 #define FLUSH_US 5000000u
 #define SWEEPS_MOST 3
 
@@ -191,9 +192,27 @@ static int still_open(struct hr_topics_publisher *p,
 		p->shape.shard, at->topic, at->partition, at->offset);
 }
 
+/* What is open just now may have its marker on the way: of a transaction that has ended,
+ * and of the sweep. */
+static int end_them(struct hr_topics_publisher *p,
+		    const rd_kafka_topic_partition_list_t *left, uint64_t *until_us,
+		    uint32_t *n_sweeps, struct hr_err *err)
+{
+	if (hr_topics_must_end(p))
+		return -ECANCELED;
+	if (hr_mono_us() < *until_us) {
+		usleep(LOOK_US);
+		return 0;
+	}
+	if ((*n_sweeps)++ == SWEEPS_MOST)
+		return still_open(p, &left->elems[0], err);
+	*until_us = hr_mono_us() + SETTLE_US;
+	return sweep(p, left, err);
+}
+
 int hr_topics_end_leftovers(struct hr_topics_publisher *p, struct hr_err *err)
 {
-	const uint64_t until_us = hr_mono_us() + SETTLE_US;
+	uint64_t until_us = hr_mono_us() + SETTLE_US;
 	uint32_t n_sweeps = 0;
 	int r, n_left = 1;
 
@@ -204,18 +223,10 @@ int hr_topics_end_leftovers(struct hr_topics_publisher *p, struct hr_err *err)
 
 		r = find(p, &left, err);
 		n_left = left->cnt;
-		if (hr_topics_must_end(p))
-			r = -ECANCELED;
 		if (r == -EBADMSG && hr_mono_us() < until_us)
-			r = 0; /* a marker may be on its way */
-		if (r == 0 && n_left > 0) {
-			if (hr_mono_us() < until_us)
-				usleep(20000);
-			else if (n_sweeps++ < SWEEPS_MOST)
-				r = sweep(p, left, err);
-			else
-				r = still_open(p, &left->elems[0], err);
-		}
+			r = 0;
+		if (r == 0 && n_left > 0)
+			r = end_them(p, left, &until_us, &n_sweeps, err);
 		rd_kafka_topic_partition_list_destroy(left);
 	} while (r == 0 && n_left > 0);
 	return r;

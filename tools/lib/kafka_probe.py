@@ -76,7 +76,8 @@ def brokers(host, port, timeout_s=2):
 
 
 def init_transactions(host, port, transactional_id, timeout_s=10):
-    """Finds the coordinator of a transactional id and takes a producer id there."""
+    """Finds the coordinator of a transactional id and takes a producer id there; what was
+    open under it ends. Returns the producer's id and epoch."""
     # v1: key, key_type (1 = transaction)
     answer = ask(host, port, API_FIND_COORDINATOR, 1,
                  string(transactional_id) + b"\1", timeout_s)
@@ -94,4 +95,4 @@ def init_transactions(host, port, transactional_id, timeout_s=10):
     error = answer.number("h")
     if error:
         raise NotReady(f"transaction coordinator answers error {error}")
-    return answer.number("q")
+    return answer.number("q"), answer.number("h")
