@@ -12,20 +12,10 @@
 
 #include "tests/unit/hr_test.h"
 #include "tests/unit/sdk/acknowledging.h"
+#include "tests/unit/sdk/children.h"
 #include "tests/unit/sdk/events.h"
 
 #define N_SHARDS 5
-
-#if defined(__SANITIZE_THREAD__)
-#define CHILDREN_TRACK false
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define CHILDREN_TRACK false
-#endif
-#endif
-#ifndef CHILDREN_TRACK
-#define CHILDREN_TRACK true
-#endif
 
 static struct acknowledging other;
 

@@ -9,24 +9,12 @@
 #include "headrace.h"
 
 #include "tests/unit/hr_test.h"
+#include "tests/unit/sdk/children.h"
 #include "tests/unit/sdk/events.h"
 #include "tests/unit/sdk/receiver.h"
 
 #define N_SHARDS 5
 #define EVENTS_MAX 200000
-
-/* The thread sanitizer cannot start a thread in the forked child of a process with
- * threads ("dup thread with used id"): there, children only close. */
-#if defined(__SANITIZE_THREAD__)
-#define CHILDREN_TRACK false
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define CHILDREN_TRACK false
-#endif
-#endif
-#ifndef CHILDREN_TRACK
-#define CHILDREN_TRACK true
-#endif
 
 static struct receiver receiver;
 
