@@ -388,7 +388,7 @@ struct making {
 static int write_positions(const struct making *m, const char *name,
 			   const struct positions *positions, struct hr_err *err)
 {
-	char path[HR_CHECKPOINT_PATH], text[HR_POSITION_TEXT];
+	char path[HR_CHECKPOINT_PATH], text[HR_POSITION_TEXT], id[HR_ID128_TEXT];
 	bool failed;
 	FILE *f;
 
@@ -396,11 +396,11 @@ static int write_positions(const struct making *m, const char *name,
 	f = fopen(path, "wxe");
 	if (f == NULL)
 		return fail_at(err, path);
-	fprintf(f, HR_CHECKPOINT_FORM "\ndata_set ");
-	for (size_t i = 0; i < sizeof(m->set->id.b); i++)
-		fprintf(f, "%02x", m->set->id.b[i]);
-	fprintf(f, "\nbytes %" PRIu64 "\nusers %" PRIu64 "\nshards %u\n", m->out->bytes,
-		m->out->n_users, positions->n);
+	hr_id128_print(id, &m->set->id);
+	fprintf(f,
+		HR_CHECKPOINT_FORM "\ndata_set %s\nbytes %" PRIu64 "\nusers %" PRIu64
+				   "\nshards %u\n",
+		id, m->out->bytes, m->out->n_users, positions->n);
 	for (uint32_t s = 0; s < positions->n; s++) {
 		(void)hr_position_print(&positions->of[s], text);
 		fprintf(f, "position %u %s\n", s,
@@ -433,10 +433,9 @@ static int verify(struct making *m, struct hr_err *err)
 static int refuse_older(const struct making *m, struct hr_err *err)
 {
 	struct hr_checkpoint_pins pins;
-	char id[33];
+	char id[HR_ID128_TEXT];
 
-	for (size_t i = 0; i < sizeof(m->set->id.b); i++)
-		(void)snprintf(id + 2 * i, 3, "%02x", m->set->id.b[i]);
+	hr_id128_print(id, &m->set->id);
 	for (uint32_t s = 0; s < m->before.n; s++) {
 		const uint64_t n = m->before.is_there[s] ? m->before.of[s].n : 0;
 		int r = hr_checkpoint_pins_read(&pins, m->config->checkpoint_folder, id,

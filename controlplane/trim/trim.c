@@ -97,13 +97,12 @@ void hr_trimmer_tell(struct hr_trimmer *t, const json_t *status)
 static int set_find(const struct hr_trimmer *t, const char *wanted,
 		    struct hr_data_set *set, struct hr_err *err)
 {
-	char found[33];
+	char found[HR_ID128_TEXT];
 	int r = hr_data_set_find(set, t->config, false, FIND_WAIT_MS, err);
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < sizeof(set->id.b); i++)
-		snprintf(found + 2 * i, 3, "%02x", set->id.b[i]);
+	hr_id128_print(found, &set->id);
 	return strcmp(found, wanted) == 0
 		       ? 0
 		       : hr_fail(err, -EINVAL,

@@ -34,13 +34,13 @@ static void add_reason(void *list, const char *sentence)
 }
 
 /* "" where nobody is. */
-static void id_print(char out[33], const struct hr_id128 *id)
+static void owner_print(char out[HR_ID128_TEXT], const struct hr_id128 *id)
 {
 	static const struct hr_id128 none;
 
 	out[0] = '\0';
-	for (int i = 0; i < 16 && !hr_id128_equals(id, &none); i++)
-		snprintf(out + 2 * i, 3, "%02x", id->b[i]);
+	if (!hr_id128_equals(id, &none))
+		hr_id128_print(out, id);
 }
 
 static json_t *shards(const struct hr_dataplane *d)
@@ -51,13 +51,13 @@ static json_t *shards(const struct hr_dataplane *d)
 		const struct hr_shard_view *view = hr_owner_shard(d->owner, s);
 		const unsigned int state = atomic_load(&view->state);
 		const bool is_ours = atomic_load(&view->is_ours);
-		char reason[320], addresses[HR_ADDRESSES_MAX + 1], owner[33];
+		char reason[320], addresses[HR_ADDRESSES_MAX + 1], owner[HR_ID128_TEXT];
 		struct hr_owner_seen seen;
 
 		hr_owner_reason(d->owner, s, reason, sizeof(reason));
 		hr_owner_addresses(d->owner, s, addresses);
 		hr_owner_see(d->owner, s, &seen);
-		id_print(owner, &seen.owner);
+		owner_print(owner, &seen.owner);
 		json_array_append_new(
 			list,
 			json_pack(
@@ -185,10 +185,10 @@ static json_t *status(const struct hr_dataplane *d)
 {
 	json_t *reasons = json_array();
 	bool ready = hr_dataplane_is_ready(d, add_reason, reasons);
-	char data_set[33] = "";
+	char data_set[HR_ID128_TEXT] = "";
 
-	for (int i = 0; d->state == HR_STATE_RUNNING && i < 16; i++)
-		snprintf(data_set + 2 * i, 3, "%02x", d->set.id.b[i]);
+	if (d->state == HR_STATE_RUNNING)
+		hr_id128_print(data_set, &d->set.id);
 	return json_pack(
 		"{s:s,s:s,s:i,s:s,s:b,s:o,s:s,s:s,s:i,s:i,s:i,s:o,s:o,s:o,s:o,s:o}",
 		"program", "headrace-dataplane", "version", HR_VERSION, "pid",

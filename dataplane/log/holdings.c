@@ -15,12 +15,6 @@
 #define FILE_MAX 8192u
 #define TITLE "headrace-shards 1"
 
-static void id_print(char out[33], const struct hr_id128 *id)
-{
-	for (int i = 0; i < 16; i++)
-		snprintf(out + 2 * i, 3, "%02x", id->b[i]);
-}
-
 /* ---- reading ------------------------------------------------------------------- */
 
 static int bad(const struct hr_holdings *h, uint32_t line, const char *found,
@@ -68,7 +62,7 @@ static int read_line(struct hr_holdings *h, const char *line, uint32_t number,
 	if (number == 1)
 		return strcmp(line, TITLE) == 0 ? 0 : bad(h, number, line, TITLE, err);
 	if (number == 2) {
-		id_print(wanted + strlen(wanted), &h->data_set);
+		hr_id128_print(wanted + strlen(wanted), &h->data_set);
 		if (strncmp(line, "data_set ", 9) != 0)
 			return bad(h, number, line, "\"data_set ID\"", err);
 		return strcmp(line, wanted) != 0;
@@ -144,10 +138,10 @@ bool hr_holdings_has(const struct hr_holdings *h, uint16_t shard)
 
 static size_t text_make(const struct hr_holdings *h, char text[FILE_MAX])
 {
-	char id[33];
+	char id[HR_ID128_TEXT];
 	size_t n;
 
-	id_print(id, &h->data_set);
+	hr_id128_print(id, &h->data_set);
 	n = (size_t)snprintf(text, FILE_MAX, TITLE "\ndata_set %s\n", id);
 	for (uint32_t s = 0; s < h->n_shards; s++)
 		if (h->holdings[s] != HR_HOLDING_AS_CONFIGURED)

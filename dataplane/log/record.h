@@ -90,6 +90,20 @@ static inline bool hr_id128_equals(const struct hr_id128 *a, const struct hr_id1
 	return memcmp(a, b, sizeof(*a)) == 0;
 }
 
+#define HR_ID128_TEXT 33
+
+/* Hexadecimal, as documents and file names have it. */
+static inline void hr_id128_print(char out[HR_ID128_TEXT], const struct hr_id128 *id)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < sizeof(id->b); i++) {
+		out[2 * i] = digits[id->b[i] >> 4];
+		out[2 * i + 1] = digits[id->b[i] & 15];
+	}
+	out[2 * sizeof(id->b)] = '\0';
+}
+
 enum hr_record_type {
 	HR_RECORD_UNKNOWN = 0, /* a sound frame of a later version or type */
 	HR_RECORD_META = 1,

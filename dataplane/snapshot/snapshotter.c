@@ -193,11 +193,10 @@ static int pins_read(struct hr_snapshotter *p, uint16_t shard, uint64_t *out,
 		     uint32_t *n_verified)
 {
 	struct hr_checkpoint_pins pins;
-	char id[33];
+	char id[HR_ID128_TEXT];
 	int r;
 
-	for (size_t i = 0; i < sizeof(p->conf.set->id.b); i++)
-		snprintf(id + 2 * i, 3, "%02x", p->conf.set->id.b[i]);
+	hr_id128_print(id, &p->conf.set->id);
 	r = hr_checkpoint_pins_read(&pins, p->conf.config->checkpoint_folder, id,
 				    shard);
 	if (r < 0)

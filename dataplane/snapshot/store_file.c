@@ -233,12 +233,11 @@ static void take_leftovers_away(const char *path)
 static int begin(struct hr_snapshot_store *store, uint16_t shard,
 		 const struct hr_id128 *id, struct hr_err *err)
 {
-	char hex[33], path[PATH_BYTES];
+	char hex[HR_ID128_TEXT], path[PATH_BYTES];
 
 	shard_folder(store, shard, path);
 	take_leftovers_away(path);
-	for (size_t i = 0; i < sizeof(id->b); i++)
-		snprintf(hex + 2 * i, 3, "%02x", id->b[i]);
+	hr_id128_print(hex, id);
 	snprintf(store->writing, sizeof(store->writing), "%s/%u/" WRITING "%s",
 		 store->folder, shard, hex);
 	store->shard = shard;

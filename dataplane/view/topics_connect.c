@@ -85,11 +85,9 @@ static void on_close(void *arg)
 
 static void transactional_id(const struct hr_topics_publisher *p, char *out, size_t max)
 {
-	const struct hr_id128 *id = &p->view->set.id;
-	char hex[33];
+	char hex[HR_ID128_TEXT];
 
-	for (size_t i = 0; i < sizeof(id->b); i++)
-		snprintf(hex + 2 * i, 3, "%02x", id->b[i]);
+	hr_id128_print(hex, &p->view->set.id);
 	snprintf(out, max, "%sheadrace.%s.topics.%u", p->view->config->topic_prefix,
 		 hex, p->shape.shard);
 	if (HR_MUTANT(txn_per_appliance))

@@ -418,7 +418,7 @@ void hr_check_key(struct hr_check_redis *check, struct hr_str key)
 bool hr_position_is(const redisReply *answer, uint32_t generation, uint64_t n,
 		    const struct hr_id128 *hash, uint64_t *n_found)
 {
-	char right[33];
+	char right[HR_ID128_TEXT];
 	char found[33];
 	uint32_t g;
 
@@ -427,7 +427,6 @@ bool hr_position_is(const redisReply *answer, uint32_t generation, uint64_t n,
 	    sscanf(answer->str, "%" SCNu32 " %" SCNu64 " %*u %32s", &g, n_found,
 		   found) != 3)
 		return false;
-	for (size_t i = 0; i < sizeof(hash->b); i++)
-		snprintf(right + 2 * i, 3, "%02x", hash->b[i]);
+	hr_id128_print(right, hash);
 	return g == generation && *n_found == n && strcmp(found, right) == 0;
 }
