@@ -26,6 +26,11 @@ enum hr_line_flag {
 	HR_LINE_NEW = 4, /* fold does not know the stream yet */
 };
 
+/* So long a stream that fold knows is not looked up again. */
+#ifndef HR_KNOWN_US
+#define HR_KNOWN_US 64000000ull
+#endif
+
 struct hr_stream_line {
 	/* What a datagram is judged by. */
 	uint64_t birth, random;
@@ -40,7 +45,10 @@ struct hr_stream_line {
 			 * more than it said */
 	uint32_t attempt; /* of the last datagram */
 	/* What its answers need. */
-	uint32_t heard_ms, again_ms; /* monotonic; last datagram, last ACK again */
+	uint32_t heard_ms; /* monotonic: the last datagram */
+	uint16_t again_ms; /* its low bits: the last ACK again */
+	uint16_t
+		known_at; /* record time in HR_KNOWN_US: fold knew it for a while then */
 	struct hr_way way;
 };
 
