@@ -228,6 +228,12 @@ static enum hr_log_read read_error(struct hr_log_part *part,
 		hr_fail(err, -EIO, "%s", rd_kafka_message_errstr(m));
 		return HR_LOG_TROUBLE;
 	}
+	/* librdkafka keeps such an error in the queue across a seek (it has no version), and
+	 * may have stopped to fetch: where it is about another offset it is asked again. */
+	if (m->offset != part->from) {
+		part_seek(part, part->from);
+		return HR_LOG_NOTHING;
+	}
 	part->is_gone = true;
 	hr_fail(err, -ENODATA,
 		"what stands at offset %lld of partition %u is gone: topic %s was "
