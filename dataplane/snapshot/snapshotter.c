@@ -269,6 +269,20 @@ static bool is_behind(struct shard *s)
 	       !HR_MUTANT(tidied_by_other);
 }
 
+/* Another owner deletes as its views need it: what is known of the snapshots is looked at
+ * again before anything is deleted, or permitted to be trimmed, because of it. */
+static int look_again(struct hr_snapshotter *p, struct shard *s,
+		      const struct hr_snapshot_needs *needs, uint32_t n_verified,
+		      struct hr_err *err)
+{
+	int64_t point;
+
+	(void)point_find(p, s, needs, n_verified, &point);
+	if (hr_vault_is_tidy(&s->vault, needs) && point <= s->said.trim_before)
+		return 0;
+	return hr_vault_refresh(&s->vault, err);
+}
+
 static int tidy(struct hr_snapshotter *p, struct shard *s, struct hr_err *err)
 {
 	uint64_t positions[VIEWS_MOST + HR_CHECKPOINT_PINS];
@@ -278,15 +292,11 @@ static int tidy(struct hr_snapshotter *p, struct shard *s, struct hr_err *err)
 	uint32_t n_verified;
 	const char *why_not;
 	int64_t point;
-	int r = 0, n_pins;
+	int r, n_pins;
 
 	s->tidied_us = hr_mono_us();
 	if (owned_since(p, s) == 0) {
 		tell_state(p, s, "another appliance owns the shard", 0);
-		return 0;
-	}
-	if (is_behind(s)) {
-		tell_state(p, s, "somebody wrote a snapshot of a later link", 0);
 		return 0;
 	}
 	if (!positions_read(p, s, positions)) {
@@ -300,6 +310,13 @@ static int tidy(struct hr_snapshotter *p, struct shard *s, struct hr_err *err)
 		return 0;
 	}
 	needs.n_positions += (uint32_t)n_pins;
+	r = look_again(p, s, &needs, n_verified, err);
+	if (r < 0)
+		return r;
+	if (is_behind(s)) {
+		tell_state(p, s, "somebody wrote a snapshot of a later link", 0);
+		return 0;
+	}
 	/* A view's position that nothing covers is older than what somebody else has
 	 * deleted: the shard may be another's already, with views that stand elsewhere. */
 	if (HR_MUTANT(tidied_by_other) ||

@@ -25,6 +25,11 @@ struct hr_snapshot_store;
 typedef int (*hr_snapshot_take)(void *ctx, int64_t place, const uint8_t *bytes,
 				size_t n);
 
+struct hr_snapshot_reach {
+	int64_t first; /* before this place nothing is kept any more; 0: not known */
+	int64_t next;  /* the place behind the last record */
+};
+
 struct hr_snapshot_ops {
 	const char *name; /* "kafka", "file" */
 
@@ -51,12 +56,12 @@ struct hr_snapshot_ops {
 
 	/*
 	 * Hand every record from place `from` on (0: the first there is) to `take`, up to
-	 * the end as of the call; *next is the place behind it. Returns 0, what take
-	 * returned, or -EIO with err; then *next is where to go on.
+	 * the end as of the call. Returns 0, what take returned, or -EIO with err; then
+	 * reach->next is where to go on.
 	 */
 	int (*walk)(struct hr_snapshot_store *store, uint16_t shard, int64_t from,
-		    uint32_t wait_ms, hr_snapshot_take take, void *ctx, int64_t *next,
-		    struct hr_err *err);
+		    uint32_t wait_ms, hr_snapshot_take take, void *ctx,
+		    struct hr_snapshot_reach *reach, struct hr_err *err);
 
 	/* Records before this place are gone. 0 or -EIO with err. */
 	int (*drop)(struct hr_snapshot_store *store, uint16_t shard, int64_t before,

@@ -340,8 +340,8 @@ static int file_hand_out(const char *path, uint64_t number, int64_t from, uint8_
 }
 
 static int file_walk(struct hr_snapshot_store *store, uint16_t shard, int64_t from,
-		     uint32_t wait_ms, hr_snapshot_take take, void *ctx, int64_t *next,
-		     struct hr_err *err)
+		     uint32_t wait_ms, hr_snapshot_take take, void *ctx,
+		     struct hr_snapshot_reach *reach, struct hr_err *err)
 {
 	uint8_t *room = malloc(HR_RECORD_MAX);
 	char path[PATH_BYTES];
@@ -350,17 +350,19 @@ static int file_walk(struct hr_snapshot_store *store, uint16_t shard, int64_t fr
 	int r;
 
 	(void)wait_ms;
-	*next = from;
+	*reach = (struct hr_snapshot_reach){ 0, from };
 	if (room == NULL)
 		return hr_fail(err, -ENOMEM, "no memory to read a snapshot");
 	r = numbers_list(store, shard, &numbers, &n, err);
+	if (r == 0)
+		reach->first = n > 0 ? place_of(numbers[0], 0) : INT64_MAX;
 	for (size_t i = 0; i < n && r == 0; i++) {
 		if (place_of(numbers[i] + 1, 0) <= from)
 			continue;
 		file_path(store, shard, numbers[i], path);
 		r = file_hand_out(path, numbers[i], from, room, take, ctx);
 		if (r == 0)
-			*next = place_of(numbers[i] + 1, 0);
+			reach->next = place_of(numbers[i] + 1, 0);
 	}
 	free(numbers);
 	free(room);

@@ -262,26 +262,27 @@ static int read_to(struct hr_snapshot_store *store, uint16_t shard, int64_t high
 }
 
 static int kafka_walk(struct hr_snapshot_store *store, uint16_t shard, int64_t from,
-		      uint32_t wait_ms, hr_snapshot_take take, void *ctx, int64_t *next,
-		      struct hr_err *err)
+		      uint32_t wait_ms, hr_snapshot_take take, void *ctx,
+		      struct hr_snapshot_reach *reach, struct hr_err *err)
 {
 	const uint64_t until_us = hr_mono_us() + (uint64_t)wait_ms * 1000;
 	int64_t low, high;
 	int r = open_consumer(store, err);
 
-	*next = from;
+	*reach = (struct hr_snapshot_reach){ 0, from };
 	if (r == 0)
 		r = ask_range(store, shard, until_us, &low, &high, err);
 	if (r < 0)
 		return r;
-	if (*next < low)
-		*next = low;
-	if (*next >= high)
+	reach->first = low;
+	if (reach->next < low)
+		reach->next = low;
+	if (reach->next >= high)
 		return 0;
-	if (rd_kafka_consume_start(store->in, shard, *next) < 0)
+	if (rd_kafka_consume_start(store->in, shard, reach->next) < 0)
 		return trouble(store, NULL, rd_kafka_err2str(rd_kafka_last_error()),
 			       err);
-	r = read_to(store, shard, high, until_us, take, ctx, next, err);
+	r = read_to(store, shard, high, until_us, take, ctx, &reach->next, err);
 	rd_kafka_consume_stop(store->in, shard);
 	return r;
 }

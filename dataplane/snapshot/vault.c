@@ -36,9 +36,12 @@ static int into_index(void *ctx, int64_t place, const uint8_t *bytes, size_t n)
 
 int hr_vault_refresh(struct hr_vault *v, struct hr_err *err)
 {
+	struct hr_snapshot_reach reach;
 	int r = v->ops->walk(v->store, v->index.shard, v->next, v->wait_ms, into_index,
-			     &v->index, &v->next, err);
+			     &v->index, &reach, err);
 
+	v->next = reach.next;
+	hr_snapshot_index_forget(&v->index, reach.first);
 	return r == -ENOMEM ? hr_fail(err, r, "no memory for the list of snapshots")
 			    : r;
 }
@@ -75,7 +78,7 @@ int hr_vault_load(struct hr_vault *v, const struct hr_snapshot_entry *entry,
 		  uint8_t **image, size_t *bytes, struct hr_err *err)
 {
 	struct loading l = { .entry = entry };
-	int64_t next;
+	struct hr_snapshot_reach reach;
 	int r;
 
 	l.image = malloc(entry->manifest.image_bytes);
@@ -83,7 +86,7 @@ int hr_vault_load(struct hr_vault *v, const struct hr_snapshot_entry *entry,
 		return hr_fail(err, -ENOMEM, "no memory for a snapshot of %llu bytes",
 			       (unsigned long long)entry->manifest.image_bytes);
 	r = v->ops->walk(v->store, v->index.shard, entry->first, v->wait_ms, into_image,
-			 &l, &next, err);
+			 &l, &reach, err);
 	if (r == -ECANCELED)
 		r = 0;
 	if (r == -EBADMSG || (r == 0 && l.n != entry->manifest.image_bytes))
@@ -239,17 +242,23 @@ static int drop(struct hr_vault *v, int64_t before, struct hr_err *err)
 	return r;
 }
 
-int hr_vault_tidy(struct hr_vault *v, const struct hr_snapshot_needs *needs,
-		  struct hr_err *err)
+/* What is to be done: neither copy nor drop: nothing. */
+struct plan {
+	const struct hr_snapshot_entry *copy;
+	int64_t drop_before; /* 0: nothing to drop */
+};
+
+static int plan_make(struct hr_vault *v, const struct hr_snapshot_needs *needs,
+		     struct plan *out)
 {
 	const struct hr_snapshot_entry *oldest;
 	bool *keep = malloc(v->index.n_entries + 1);
 	uint32_t n_dead;
 	int64_t before;
-	int r = 0;
 
+	*out = (struct plan){ NULL, 0 };
 	if (keep == NULL)
-		return hr_fail(err, -ENOMEM, "no memory to sort snapshots");
+		return -ENOMEM;
 	(void)hr_snapshot_index_keep(&v->index, needs, keep);
 	before = first_kept(&v->index, keep, &n_dead, &oldest);
 	free(keep);
@@ -257,8 +266,29 @@ int hr_vault_tidy(struct hr_vault *v, const struct hr_snapshot_needs *needs,
 		return 0;
 	/* The copy is the later one of the same n: it is kept, and this one goes. */
 	if (n_dead > DEAD_MOST)
-		return copy(v, oldest, err);
-	if (before > v->index.entries[0].first)
-		r = drop(v, before, err);
-	return r;
+		out->copy = oldest;
+	else if (before > v->index.entries[0].first)
+		out->drop_before = before;
+	return 0;
+}
+
+bool hr_vault_is_tidy(struct hr_vault *v, const struct hr_snapshot_needs *needs)
+{
+	struct plan plan;
+
+	return plan_make(v, needs, &plan) == 0 && plan.copy == NULL &&
+	       plan.drop_before == 0;
+}
+
+int hr_vault_tidy(struct hr_vault *v, const struct hr_snapshot_needs *needs,
+		  struct hr_err *err)
+{
+	struct plan plan;
+	int r = plan_make(v, needs, &plan);
+
+	if (r < 0)
+		return hr_fail(err, r, "no memory to sort snapshots");
+	if (plan.copy != NULL)
+		return copy(v, plan.copy, err);
+	return plan.drop_before > 0 ? drop(v, plan.drop_before, err) : 0;
 }

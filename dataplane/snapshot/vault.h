@@ -35,7 +35,8 @@ void hr_vault_init(struct hr_vault *v, const struct hr_snapshot_ops *ops,
 		   uint16_t shard, uint32_t wait_ms);
 void hr_vault_fini(struct hr_vault *v);
 
-/* Read what has been appended since, by whomever. 0, -EIO or -ENOMEM with err. */
+/* Read what has been appended since, and forget what was deleted, by whomever. 0, -EIO
+ * or -ENOMEM with err. */
 int hr_vault_refresh(struct hr_vault *v, struct hr_err *err);
 
 /*
@@ -49,6 +50,9 @@ int hr_vault_load(struct hr_vault *v, const struct hr_snapshot_entry *entry,
  * -ECANCELED: between() gave it up. Else a negated errno with err; it may exist. */
 int hr_vault_write(struct hr_vault *v, const uint8_t *image, size_t bytes,
 		   struct hr_err *err);
+
+/* Whether hr_vault_tidy() would do nothing. */
+bool hr_vault_is_tidy(struct hr_vault *v, const struct hr_snapshot_needs *needs);
 
 /*
  * Delete what is not needed, as far as a store can: it is cut off at its beginning. An

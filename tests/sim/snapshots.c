@@ -119,17 +119,18 @@ static void abandon(struct hr_snapshot_store *store, uint16_t shard,
 }
 
 static int walk(struct hr_snapshot_store *store, uint16_t shard, int64_t from,
-		uint32_t wait_ms, hr_snapshot_take take, void *ctx, int64_t *next,
-		struct hr_err *err)
+		uint32_t wait_ms, hr_snapshot_take take, void *ctx,
+		struct hr_snapshot_reach *reach, struct hr_err *err)
 {
 	struct shelf *s = &store->all->shelves[shard];
 	struct sim *sim = store->all->sim;
 
 	(void)wait_ms;
-	*next = from;
+	*reach = (struct hr_snapshot_reach){ 0, from };
 	if (!wait_for_store(store) ||
 	    sim_strikes(sim, sim->faults.read_trouble != 0 ? 4 : 0))
 		return hr_fail(err, -EIO, "simulated: out of reach");
+	reach->first = s->n > 0 ? s->records[0].place : s->next;
 	for (uint32_t i = 0; i < s->n; i++) {
 		const struct record *r = &s->records[i];
 		int result;
@@ -139,7 +140,7 @@ static int walk(struct hr_snapshot_store *store, uint16_t shard, int64_t from,
 		if (sim_strikes(sim, sim->faults.read_trouble))
 			return hr_fail(err, -EIO, "simulated trouble");
 		result = take(ctx, r->place, r->bytes, r->n);
-		*next = r->place + 1;
+		reach->next = r->place + 1;
 		if (result != 0)
 			return result;
 	}

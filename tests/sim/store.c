@@ -16,6 +16,7 @@ struct partition {
 	size_t n, max;
 	int64_t first, next_offset;
 	uint64_t readable_us; /* of the newest: the high watermark does not go back */
+	uint32_t n_cuts;
 };
 
 struct sim_store {
@@ -69,7 +70,8 @@ struct landing {
 	uint16_t shard;
 	uint64_t writer_no;
 	void *cookie;
-	bool reports, says_no;
+	uint32_t n_cuts; /* of the partition when it was sent */
+	bool is_copy, reports, says_no;
 	bool has_landed; /* before its time, behind another */
 	uint32_t n_bytes;
 	uint8_t bytes[];
@@ -145,19 +147,29 @@ static void partition_add(struct sim_store *store, uint16_t shard, const uint8_t
 	sim_after(sim, r->readable_us - sim->now_us, readable, store, shard);
 }
 
-static void land_now(struct landing *l, bool is_again)
+static void landing_forget(struct landing *l)
 {
-	struct sim_store *store = l->store;
-	struct hr_log_part *part;
-
 	l->has_landed = true;
 	*l->at = l->next;
 	if (l->next != NULL)
 		l->next->at = l->at;
+}
+
+static void land_now(struct landing *l)
+{
+	struct sim_store *store = l->store;
+	struct hr_log_part *part;
+
+	landing_forget(l);
 	partition_add(store, l->shard, l->bytes, l->n_bytes);
 	part = part_of_writer(store, l->writer_no);
-	if (part != NULL && l->reports && !is_again)
+	if (part != NULL && l->reports && !l->is_copy)
 		report(part, l->cookie, !l->says_no);
+}
+
+static bool is_refused(const struct landing *l)
+{
+	return l->is_copy && l->n_cuts != l->store->partitions[l->shard].n_cuts;
 }
 
 /* What opened the way for one may have opened it for others: an append that was under
@@ -170,24 +182,26 @@ static void land_others(struct sim_store *store, const struct landing *landed)
 	for (struct landing *l = store->partitions[landed->shard].landings; l != NULL;
 	     l = next) {
 		next = l->next;
-		if (l->writer_no != landed->writer_no &&
+		if (l->writer_no != landed->writer_no && !is_refused(l) &&
 		    sim_strikes(store->sim, store->sim->faults.append_rides))
-			land_now(l, l->cookie == NULL);
+			land_now(l);
 	}
 }
 
-static void land(struct sim *sim, void *arg, uint64_t is_again)
+static void land(struct sim *sim, void *arg, uint64_t unused)
 {
 	struct landing *l = arg;
 	struct sim_store *store = l->store;
 
+	(void)unused;
 	if (store->stopped_until_us > sim->now_us && !l->has_landed) {
-		sim_after(sim, store->stopped_until_us - sim->now_us, land, l,
-			  is_again);
+		sim_after(sim, store->stopped_until_us - sim->now_us, land, l, 0);
 		return;
 	}
-	if (!l->has_landed) {
-		land_now(l, is_again != 0);
+	if (!l->has_landed && is_refused(l)) {
+		landing_forget(l);
+	} else if (!l->has_landed) {
+		land_now(l);
 		land_others(store, l);
 	}
 	sim_drop(l);
@@ -450,6 +464,7 @@ static struct landing *landing_new(struct hr_log_part *part, const uint8_t *byte
 		.shard = part->shard,
 		.writer_no = part->writer_no,
 		.cookie = cookie,
+		.n_cuts = partition_of(part)->n_cuts,
 		.reports = true,
 		.n_bytes = n_bytes,
 	};
@@ -496,9 +511,9 @@ static int part_append(struct hr_log_part *part, const uint8_t *bytes, uint32_t 
 	land_after(part, l, us);
 	if (sim_strikes(sim, f->append_doubled)) {
 		l = landing_new(part, bytes, n_bytes, NULL);
-		l->reports = false;
-		/* A copy that was under way somewhere: it keeps no order. */
-		sim_after(sim, us + sim_delay(&sim->random, 0, f->late_us), land, l, 1);
+		l->is_copy = true;
+		/* It was under way somewhere: it keeps no order. */
+		sim_after(sim, us + sim_delay(&sim->random, 0, f->late_us), land, l, 0);
 	}
 	return 0;
 }
@@ -719,6 +734,7 @@ void sim_store_cut(struct sim_store *store, uint16_t shard, uint32_t n)
 		free(p->records[p->n].bytes);
 	}
 	p->readable_us = 0;
+	p->n_cuts++;
 	for (struct hr_log *l = store->logs; l != NULL; l = l->next) {
 		l->n_lost++; /* a new leader: every connection to the old one went */
 		tell(l);

@@ -10,6 +10,11 @@
  * lands; records become readable some time after they landed; connections break;
  * partitions lose their end and grow again.
  *
+ * A copy does not land once records were cut away: brokers refuse what is out of a
+ * producer's sequence as long as they hold anything of it (Kafka's ProducerStateManager).
+ * Were it to land, at the very offset of its original, behind records that are not those
+ * that were there, nobody who looks at that offset could tell.
+ *
  * One writer's appends land in their order, as an idempotent producer's do: behind one
  * that was lost nothing of that writer lands any more.
  */

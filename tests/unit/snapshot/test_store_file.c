@@ -69,11 +69,12 @@ static int see(void *ctx, int64_t place, const uint8_t *bytes, size_t n)
 
 static int64_t walk(uint16_t shard, int64_t from, struct seen *seen)
 {
-	int64_t next;
+	struct hr_snapshot_reach reach;
 
 	memset(seen, 0, sizeof(*seen));
-	CU_ASSERT_EQUAL(ops->walk(store, shard, from, 1000, see, seen, &next, &err), 0);
-	return next;
+	CU_ASSERT_EQUAL(ops->walk(store, shard, from, 1000, see, seen, &reach, &err),
+			0);
+	return reach.next;
 }
 
 static void put_whole(uint16_t shard, uint8_t name)
@@ -167,11 +168,11 @@ static void files_before_a_place_are_deleted(void)
 static void a_walk_ends_when_told(void)
 {
 	struct seen seen = { .stop_behind = 2 };
-	int64_t next;
+	struct hr_snapshot_reach reach;
 
 	put_whole(0, 'a');
 	put_whole(0, 'b');
-	CU_ASSERT_EQUAL(ops->walk(store, 0, 0, 1000, see, &seen, &next, &err),
+	CU_ASSERT_EQUAL(ops->walk(store, 0, 0, 1000, see, &seen, &reach, &err),
 			-ECANCELED);
 	CU_ASSERT_STRING_EQUAL(seen.names, "a0a1");
 }

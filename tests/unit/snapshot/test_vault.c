@@ -135,6 +135,29 @@ static void what_nobody_needs_is_deleted(void)
 	CU_ASSERT_EQUAL(vault.index.n_entries, 2);
 }
 
+/* Two owners in turn: what the one deleted the other must not count on. */
+static void what_another_deleted_is_forgotten(void)
+{
+	const uint64_t position = 3;
+	const struct hr_snapshot_needs needs = { &position, 1, NULL, 0 };
+	const struct hr_snapshot_needs none = { NULL, 0, NULL, 0 };
+	struct hr_vault other;
+
+	for (uint64_t n = 1; n <= 5; n++)
+		CU_ASSERT_EQUAL(write_one(n), 0);
+	CU_ASSERT_TRUE(hr_snapshot_index_covers(&vault.index, &needs));
+	hr_vault_init(&other, &hr_snapshot_file, store, &set, 1, 1000);
+	CU_ASSERT_EQUAL(hr_vault_refresh(&other, &err), 0);
+	CU_ASSERT_FALSE(hr_vault_is_tidy(&other, &none));
+	CU_ASSERT_EQUAL(hr_vault_tidy(&other, &none, &err), 0);
+	CU_ASSERT_TRUE(hr_vault_is_tidy(&other, &none));
+	hr_vault_fini(&other);
+	CU_ASSERT_EQUAL(vault.index.n_entries, 5);
+	CU_ASSERT_EQUAL(hr_vault_refresh(&vault, &err), 0);
+	CU_ASSERT_EQUAL(vault.index.n_entries, 2);
+	CU_ASSERT_FALSE(hr_snapshot_index_covers(&vault.index, &needs));
+}
+
 /* A view that stands still for long: what it needs stays, and does not keep everything
  * that was written since. */
 static void an_old_one_that_is_needed_is_carried_along(void)
@@ -193,6 +216,8 @@ int main(void)
 		  what_is_written_is_found_and_loaded },
 		{ "what is given up does not exist", what_is_given_up_does_not_exist },
 		{ "what nobody needs is deleted", what_nobody_needs_is_deleted },
+		{ "what another deleted is forgotten",
+		  what_another_deleted_is_forgotten },
 		{ "an old one that is needed is carried along",
 		  an_old_one_that_is_needed_is_carried_along },
 		{ "a file that goes meanwhile is told",
