@@ -376,6 +376,8 @@ void app_config(struct hr_config *config, const char *prefix, uint32_t n_shards)
 	snprintf(config->kafka_brokers, sizeof(config->kafka_brokers), "%s",
 		 getenv("HR_TEST_BROKERS"));
 	snprintf(config->topic_prefix, sizeof(config->topic_prefix), "%s", prefix);
+	snprintf(config->state_dir, sizeof(config->state_dir), "%s/%s",
+		 getenv("HR_TEST_STATE"), prefix);
 	config->n_shards = n_shards;
 	config->kafka_properties[0] = '\0';
 }
