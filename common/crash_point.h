@@ -20,6 +20,9 @@
  * FILE it is never hit.
  */
 
+#include <stdbool.h>
+#include <stdint.h>
+
 enum hr_crash_point {
 #define HR_CRASH_POINT_ROW(name, sentence) HR_CRASH_POINT_##name,
 #include "common/crash_points.def"
@@ -32,6 +35,32 @@ void hr_crash_point(enum hr_crash_point point);
 #define HR_CRASH_POINT(name) hr_crash_point(HR_CRASH_POINT_##name)
 #else
 #define HR_CRASH_POINT(name) ((void)0)
+#endif
+
+/*
+ * In the same builds, records that kill whoever works on them, as a bug would: an event
+ * whose bytes hold a text that the environment names.
+ *
+ *     HEADRACE_POISON_FOLD=text      fold writes to nowhere (SIGSEGV)
+ *     HEADRACE_POISON_PARSE=text     what reads datagrams finds an assertion broken
+ *     HEADRACE_POISON_MENDED=SET:SHARD:N:HASH
+ *                                    as if dataplane/fold/poison.def had that row
+ */
+enum hr_crash_mark {
+	HR_CRASH_MARK_FOLD,
+	HR_CRASH_MARK_PARSE,
+};
+
+#ifdef HR_WITH_CRASH_POINTS
+void hr_crash_if_marked(enum hr_crash_mark mark, const uint8_t *bytes, uint32_t n);
+bool hr_crash_is_mended(const uint8_t data_set[16], uint16_t shard, uint64_t n,
+			const uint8_t hash[16]);
+#define HR_CRASH_IF_MARKED(mark, bytes, n)                                             \
+	hr_crash_if_marked(HR_CRASH_MARK_##mark, bytes, n)
+#define HR_CRASH_IS_MENDED(set, shard, n, hash) hr_crash_is_mended(set, shard, n, hash)
+#else
+#define HR_CRASH_IF_MARKED(mark, bytes, n) ((void)0)
+#define HR_CRASH_IS_MENDED(set, shard, n, hash) false
 #endif
 
 #endif

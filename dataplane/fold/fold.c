@@ -9,6 +9,7 @@
 
 #include "common/mutant.h"
 #include "dataplane/fold/fold_impl.h"
+#include "dataplane/fold/poison.h"
 
 #define CACHE_LINE 64u
 #define LOSS_BYTES 24u
@@ -314,6 +315,8 @@ int hr_fold_begin(struct hr_fold *fold, struct hr_link *link)
 		return r;
 	fold->link = link;
 	fold->out = link->out;
+	fold->is_poison =
+		hr_fold_is_poison(&fold->set, link->shard, link->n, &link->hash);
 	fold->out->gaps = gaps.gaps;
 	fold->out->filled = gaps.filled;
 	fold->out->dedup_evicted = n_evicted;

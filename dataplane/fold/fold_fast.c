@@ -9,6 +9,7 @@
 
 #include "dataplane/fold/fold_impl.h"
 
+#include "common/crash_point.h"
 #include "common/murmur2.h"
 #include "common/mutant.h"
 #include "common/siphash.h"
@@ -141,7 +142,7 @@ static bool item_open(struct hr_fold *fold)
 	it->received_ms = received_ms(&item);
 	it->at_byte = item.payload.p;
 	it->end = item.payload.p + item.payload.n;
-	it->is_framed = is_known(item.codec);
+	it->is_framed = is_known(item.codec) && !fold->is_poison;
 	if (it->is_framed)
 		hr_frames_init(&it->frames, item.codec, item.payload, false);
 	return true;
@@ -181,6 +182,12 @@ static struct hr_out_event *entry_add(struct hr_fold *fold, struct hr_str raw)
 	e->codec = fold->item.codec;
 	e->has_made_id = 0;
 	return e;
+}
+
+/* Of what cannot be taken apart, and of what must not be. */
+static inline enum hr_reject unframed(const struct hr_fold *fold)
+{
+	return fold->is_poison ? HR_REJECT_POISON : HR_REJECT_SYNTAX;
 }
 
 static inline void reject(struct hr_out_event *e, enum hr_reject reason)
@@ -284,6 +291,7 @@ static void event_judge(struct hr_fold *fold, struct batch *b, struct hr_out_eve
 	const enum hr_reject reason = event_parse(fold, e);
 	uint32_t hash;
 
+	HR_CRASH_IF_MARKED(FOLD, e->raw.p, e->raw.n);
 	if (reason != HR_REJECT_NONE)
 		reject(e, reason);
 	if (user->n == 0)
@@ -317,7 +325,7 @@ static void event_take(struct hr_fold *fold, struct batch *b, struct hr_str raw,
 			event_judge(fold, b, e);
 		} else {
 			memset(&e->event, 0, sizeof(e->event));
-			reject(e, HR_REJECT_SYNTAX);
+			reject(e, unframed(fold));
 		}
 	}
 	fold->position++;
@@ -467,10 +475,10 @@ static void verdicts_count(struct hr_out *out, const struct batch *b)
 /* No bytes, so no entry; but the item claims them and the law wants them. */
 static void missing_count(struct hr_fold *fold, uint32_t n)
 {
-	static const struct {
+	const struct {
 		uint8_t verdict, reject;
 	} becomes[] = {
-		[HR_WINDOW_FRESH] = { HR_REJECTED, HR_REJECT_SYNTAX },
+		[HR_WINDOW_FRESH] = { HR_REJECTED, (uint8_t)unframed(fold) },
 		[HR_WINDOW_REPEATED] = { HR_REPEATED, HR_REJECT_NONE },
 		[HR_WINDOW_FULL] = { HR_REJECTED, HR_REJECT_CAPACITY },
 	};

@@ -77,6 +77,7 @@ struct hr_fold {
 	struct hr_link *link;
 	struct hr_out *out;
 	uint8_t phase;
+	bool is_poison; /* its payloads are not looked into */
 	uint8_t prefix_bytes;
 	char prefix[HR_MADE_PREFIX_MAX]; /* of ids made for this link */
 	uint32_t cursor;                 /* into the body, behind the item */
