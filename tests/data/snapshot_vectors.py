@@ -9,7 +9,8 @@ must say of each. Knows nothing of the C code: made from docs/snapshots.md alone
 import struct
 import sys
 
-from epoch_log_vectors import config, crc32c, pad8, siphash128
+from epoch_log_vectors import config, pad8
+from hashes import crc32c, siphash128
 
 ID = bytes(range(0x10, 0x20))
 KEY = bytes(range(0xA0, 0xB0))
