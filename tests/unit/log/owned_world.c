@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/unit/hr_test.h"
 #include "tests/unit/log/owned_world.h"
 
 #define WALL_US 1764460800000000u /* 2025-11-30 */
@@ -387,4 +388,38 @@ uint32_t world_finds(struct world *w, uint64_t number, uint64_t *n)
 	if (n != NULL)
 		*n = chain.n;
 	return found;
+}
+
+/* An owner with n links of one ordered datagram each, numbered from 0. */
+struct box *world_init_owner(struct world *w, uint64_t n)
+{
+	struct box *b;
+
+	world_init(w);
+	b = box_start(w, 1);
+	CU_ASSERT_TRUE_FATAL(world_until(w, b, HR_SHARD_READY, 100));
+	for (uint64_t i = 0; i < n; i++) {
+		box_close(b, i, true);
+		CU_ASSERT_TRUE_FATAL(world_until_links(w, b, 2 + i, 100));
+	}
+	return b;
+}
+
+bool box_may_ack(const struct box *b)
+{
+	return atomic_load(&b->owned->view.may_ack);
+}
+
+void world_put_fence(struct world *w, uint64_t incarnation, const char *addresses)
+{
+	const struct hr_fence f = {
+		.owner = { { 0x66 } },
+		.incarnation = incarnation,
+		.addresses = { (const uint8_t *)addresses,
+			       (uint32_t)strlen(addresses) },
+	};
+	uint8_t record[HR_FENCE_MAX];
+	size_t n = hr_record_encode_fence(record, &w->set, 0, &f);
+
+	fake_store_put(w->store, 0, record, (uint32_t)n);
 }

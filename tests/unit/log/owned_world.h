@@ -85,4 +85,10 @@ uint32_t box_epochs_out(const struct box *b);
  * n != NULL the links of that chain. */
 uint32_t world_finds(struct world *w, uint64_t number, uint64_t *n);
 
+/* A world, and in it an owner with n links of one ordered datagram each, numbered from 0. */
+struct box *world_init_owner(struct world *w, uint64_t n);
+bool box_may_ack(const struct box *b);
+/* Some other owner's FENCE at the log's end. */
+void world_put_fence(struct world *w, uint64_t incarnation, const char *addresses);
+
 #endif
