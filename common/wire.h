@@ -86,6 +86,7 @@ enum hr_wire_codec {
 #define HR_NOT_OWNER_BYTES 16u /* and the addresses */
 #define HR_BUSY_BYTES 16u
 #define HR_EXPIRED_BYTES 24u
+#define HR_EXPIRED_ANY UINT64_MAX /* as oldest birth: whatever its birth is */
 #define HR_WIRE_ADDRESSES_MAX 128u
 
 enum hr_ack_meaning {

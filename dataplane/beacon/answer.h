@@ -35,7 +35,8 @@ struct hr_answer {
 	uint64_t incarnation;
 	uint64_t server_us; /* record time: CHALLENGE, PROBE_ANSWER, EXPIRED */
 	uint64_t echo_us;   /* send time of the question: CHALLENGE, PROBE_ANSWER */
-	uint64_t span_us;   /* CHALLENGE: stream.max_age; EXPIRED: the oldest birth */
+	uint64_t span_us;   /* CHALLENGE: stream.max_age; EXPIRED: the oldest birth,
+			     * or HR_EXPIRED_ANY */
 	struct hr_str addresses; /* NOT_OWNER: left out where they are too long */
 };
 

@@ -151,11 +151,13 @@ void hr_fold_read_totals(const struct hr_fold *fold, struct hr_fold_totals *out)
 enum hr_floor_is {
 	HR_FLOOR_UNKNOWN, /* then floor is 0 */
 	HR_FLOOR_KNOWN,
-	HR_FLOOR_WINDOW, /* it came without acknowledgements; floor is 0 */
+	HR_FLOOR_WINDOW,  /* it came without acknowledgements; floor is 0 */
+	HR_FLOOR_FOREIGN, /* it began under another write key; floor is 0 */
 };
 
 enum hr_floor_is hr_fold_floor(const struct hr_fold *fold, uint64_t birth,
-			       uint64_t random, uint64_t clock_us, uint64_t *floor);
+			       uint64_t random, uint32_t key_id, uint64_t clock_us,
+			       uint64_t *floor);
 
 /* For a stream that is unknown: whether it was born so long ago that its floor may
  * have been forgotten, and its events been counted. Also when the chain's lifetimes

@@ -85,7 +85,8 @@ void hr_fold_raise(struct hr_fold *fold, const struct hr_link *link,
 /* ---- what the receive path asks, once per datagram ---- */
 
 enum hr_floor_is hr_fold_floor(const struct hr_fold *fold, uint64_t birth,
-			       uint64_t random, uint64_t clock_us, uint64_t *floor)
+			       uint64_t random, uint32_t key_id, uint64_t clock_us,
+			       uint64_t *floor)
 {
 	const struct hr_window_rules rules = hr_fold_rules(fold, clock_us);
 	const struct hr_stream *s =
@@ -94,6 +95,8 @@ enum hr_floor_is hr_fold_floor(const struct hr_fold *fold, uint64_t birth,
 	*floor = 0;
 	if (s == NULL)
 		return HR_FLOOR_UNKNOWN;
+	if (s->key_id != key_id)
+		return HR_FLOOR_FOREIGN;
 	if (s->seen != 0)
 		return HR_FLOOR_WINDOW;
 	*floor = s->highest;
@@ -196,11 +199,13 @@ static inline void reject(struct hr_out_event *e, enum hr_reject reason)
 	e->reject = (uint8_t)reason;
 }
 
-/* Repeated or without room: its bytes are not looked into. */
+/* Repeated, without room or of another's stream: its bytes are not looked into. */
 static bool is_decided(const struct hr_fold *fold, struct hr_out_event *e)
 {
 	if (fold->item.fate == HR_WINDOW_REPEATED)
 		e->verdict = HR_REPEATED;
+	else if (fold->item.fate == HR_WINDOW_FOREIGN)
+		reject(e, HR_REJECT_STREAM_KEY);
 	else if (fold->item.fate == HR_WINDOW_FULL ||
 		 fold->position >= fold->config.setting[HR_CHAIN_MAX_EVENTS])
 		reject(e, HR_REJECT_CAPACITY);
@@ -481,6 +486,7 @@ static void missing_count(struct hr_fold *fold, uint32_t n)
 		[HR_WINDOW_FRESH] = { HR_REJECTED, (uint8_t)unframed(fold) },
 		[HR_WINDOW_REPEATED] = { HR_REPEATED, HR_REJECT_NONE },
 		[HR_WINDOW_FULL] = { HR_REJECTED, HR_REJECT_CAPACITY },
+		[HR_WINDOW_FOREIGN] = { HR_REJECTED, HR_REJECT_STREAM_KEY },
 	};
 	const uint8_t verdict = becomes[fold->item.fate].verdict;
 	const uint8_t reason = becomes[fold->item.fate].reject;

@@ -34,6 +34,7 @@ enum hr_window_verdict {
 	HR_WINDOW_FRESH,    /* never seen: it is noted now */
 	HR_WINDOW_REPEATED, /* seen, or too far below to know */
 	HR_WINDOW_FULL,     /* a stream that is not known, and no room for one */
+	HR_WINDOW_FOREIGN,  /* a stream that began under another write key */
 };
 
 /* Which list a stream hangs in: how long it lives. */
@@ -54,7 +55,8 @@ struct hr_stream {
 	uint32_t older, newer; /* neighbours in the list; a free one: newer is the
 				* next free one */
 	uint32_t hash;
-	uint32_t key_id; /* whose share it takes: of its first datagram */
+	uint32_t key_id; /* it began with, and whose share it takes: what comes under
+			  * another one changes nothing */
 };
 
 _Static_assert(sizeof(struct hr_stream) == 64, "a stream is one cache line");

@@ -290,6 +290,8 @@ static enum hr_window_verdict judge(struct hr_windows *w,
 	if (at == HR_NO_STREAM)
 		return stream_begin(w, rules, hash, item, gaps);
 	s = &w->streams[at];
+	if (s->key_id != item->key_id)
+		return HR_WINDOW_FOREIGN;
 	if (s->seen == 0) {
 		touch(w, at, rules->clock_us);
 		return floor_judge(s, item, gaps);

@@ -600,6 +600,32 @@ static uint64_t judging_clock(const struct hr_streams_now *now)
 	return HR_MUTANT(expiry_by_wall) ? now->wall_us : now->clock_us;
 }
 
+/* The stream is over for its sender, whatever its birth. */
+static void over(const struct hr_streams *s, const struct hr_question *q,
+		 const struct hr_streams_now *now, struct hr_reply *reply)
+{
+	if (!now->may_ack)
+		return;
+	reply->answer = answer_to(s, q, HR_KIND_EXPIRED);
+	reply->answer.server_us = now->clock_us;
+	reply->answer.span_us = HR_EXPIRED_ANY;
+}
+
+/* Of another write key. Its sender is told when the log says so: what is tentative may
+ * come to nothing, and then the stream is nobody's. */
+static struct hr_verdict_of foreign(const struct hr_streams *s,
+				    const struct hr_question *q,
+				    const struct hr_streams_now *now,
+				    struct hr_reply *reply)
+{
+	uint64_t floor;
+
+	if (hr_fold_floor(s->conf.fold, q->wire.birth, q->wire.random, q->wire.key_id,
+			  now->clock_us, &floor) == HR_FLOOR_FOREIGN)
+		over(s, q, now, reply);
+	return drop(HR_DROP_STREAM_KEY);
+}
+
 static struct hr_verdict_of expired(const struct hr_streams *s,
 				    const struct hr_question *q,
 				    const struct hr_streams_now *now,
@@ -628,16 +654,24 @@ static bool look_up(const struct hr_streams *s, const struct hr_question *q,
 {
 	const struct hr_wire *w = &q->wire;
 	const uint64_t clock_us = judging_clock(now);
-	enum hr_floor_is is =
-		hr_fold_floor(s->conf.fold, w->birth, w->random, clock_us, floor);
+	enum hr_floor_is is = hr_fold_floor(s->conf.fold, w->birth, w->random,
+					    w->key_id, clock_us, floor);
 
 	*is_new = is == HR_FLOOR_UNKNOWN;
 	if (is == HR_FLOOR_KNOWN)
 		return true;
+	if (is == HR_FLOOR_FOREIGN) {
+		*v = foreign(s, q, now, reply);
+		return false;
+	}
 	/* A window knows no order: what of it was taken cannot be told. */
-	if (is == HR_FLOOR_WINDOW ||
-	    (!HR_MUTANT(no_birth) &&
-	     hr_fold_is_expired(s->conf.fold, w->birth, clock_us))) {
+	if (is == HR_FLOOR_WINDOW) {
+		over(s, q, now, reply);
+		*v = drop(HR_DROP_EXPIRED);
+		return false;
+	}
+	if (!HR_MUTANT(no_birth) &&
+	    hr_fold_is_expired(s->conf.fold, w->birth, clock_us)) {
 		*v = expired(s, q, now, reply);
 		return false;
 	}
@@ -653,8 +687,8 @@ static bool fold_knows(const struct hr_streams *s, const struct hr_stream_line *
 {
 	uint64_t floor;
 
-	return hr_fold_floor(s->conf.fold, line->birth, line->random, clock_us,
-			     &floor) != HR_FLOOR_UNKNOWN;
+	return hr_fold_floor(s->conf.fold, line->birth, line->random, line->key_id,
+			     clock_us, &floor) == HR_FLOOR_KNOWN;
 }
 
 #define HEARD_LATELY_MS 3600000u
@@ -736,12 +770,26 @@ static uint32_t begin(struct hr_streams *s, const struct hr_question *q,
 	return at;
 }
 
+/* The stream's line. One of which nothing is under way may have died: then it begins
+ * anew, or not. */
+static uint32_t line_of(struct hr_streams *s, const struct hr_question *q,
+			const struct hr_streams_now *now)
+{
+	const uint32_t at = line_find(s, q->wire.birth, q->wire.random);
+
+	if (at == HR_NO_LINE || (s->lines[at].flags & HR_LINE_ACTIVE) != 0 ||
+	    lives(s, &s->lines[at], now))
+		return at;
+	hr_line_forget(s, at);
+	return HR_NO_LINE;
+}
+
 static struct hr_verdict_of take_probe(struct hr_streams *s,
 				       const struct hr_question *q,
 				       const struct hr_streams_now *now,
 				       struct hr_reply *reply)
 {
-	const uint32_t at = line_find(s, q->wire.birth, q->wire.random);
+	const uint32_t at = line_of(s, q, now);
 	/* Of a stream that has no line: it stands as fold says. */
 	struct hr_stream_line none = { .first = HR_NO_PARKED };
 	struct hr_verdict_of v;
@@ -753,6 +801,8 @@ static struct hr_verdict_of take_probe(struct hr_streams *s,
 		if (!look_up(s, q, now, &none.floor, &is_new, &v, reply))
 			return v;
 		none.taken = none.floor;
+	} else if (s->lines[at].key_id != q->wire.key_id) {
+		return foreign(s, q, now, reply);
 	}
 	reply->answer = answer_to(s, q, HR_KIND_PROBE_ANSWER);
 	say_floor(&reply->answer, s, at == HR_NO_LINE ? &none : &s->lines[at], true);
@@ -807,17 +857,13 @@ struct hr_verdict_of hr_streams_take(struct hr_streams *s, const struct hr_quest
 		return drop(HR_DROP_NOT_READY);
 	if (q->wire.kind == HR_KIND_PROBE)
 		return take_probe(s, q, now, reply);
-	at = line_find(s, q->wire.birth, q->wire.random);
-	/* One of which nothing is under way may have died: then it begins anew, or not. */
-	if (at != HR_NO_LINE && (s->lines[at].flags & HR_LINE_ACTIVE) == 0 &&
-	    !lives(s, &s->lines[at], now)) {
-		hr_line_forget(s, at);
-		at = HR_NO_LINE;
-	}
+	at = line_of(s, q, now);
 	if (at == HR_NO_LINE)
 		at = begin(s, q, now, &v, reply);
 	if (at == HR_NO_LINE)
 		return v;
+	if (s->lines[at].key_id != q->wire.key_id)
+		return foreign(s, q, now, reply);
 	/* First: what was heard of just now is not put out for this datagram. */
 	hear(&s->lines[at], q, now->mono_us);
 	v = q->wire.kind == HR_KIND_SKIP ? take_skip(s, &s->lines[at], q, now, reply)
@@ -880,6 +926,8 @@ static void floor_rises(struct hr_streams *s, const struct hr_item *item,
 	if (at == HR_NO_LINE)
 		return; /* of another owner, or of another process of ours */
 	line = &s->lines[at];
+	if (line->key_id != item->key_id)
+		return; /* for one of the two fold is deaf, and it is asked again */
 	is_known(s, line);
 	if (item->sequence > line->floor)
 		line->floor = item->sequence;
@@ -940,8 +988,8 @@ static void committed(struct hr_streams *s, struct hr_stream_line *line,
 	uint64_t floor;
 
 	if (!HR_MUTANT(floors_not_logged) && !HR_MUTANT(floors_after_ack) &&
-	    hr_fold_floor(s->conf.fold, line->birth, line->random, now->clock_us,
-			  &floor) == HR_FLOOR_KNOWN)
+	    hr_fold_floor(s->conf.fold, line->birth, line->random, line->key_id,
+			  now->clock_us, &floor) == HR_FLOOR_KNOWN)
 		line->floor = floor;
 	out->way = line->way;
 	out->answer = (struct hr_answer){

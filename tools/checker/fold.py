@@ -19,6 +19,7 @@ DISK_CLASS = 1 << 63
 MINUTE_US = 60_000_000
 
 REPEATED, NO_ROOM, TAKEN = "repeated", "no_room", "taken"
+FOREIGN = "foreign"  # under another write key than its stream began with
 NO_CLASS, MEMORY, DISK = 0, 1, 2
 
 
@@ -108,6 +109,8 @@ class Fold:
                 return NO_ROOM
             if stream.cls == NO_CLASS:
                 return TAKEN
+        elif item.key_id != stream.key_id:
+            return FOREIGN  # no effect at all
         elif item.kind == r.SKIP and stream.cls == NO_CLASS:
             return TAKEN  # no effect at all
         stream.last = self.clock
@@ -173,6 +176,8 @@ class Fold:
             data = item.payload[start:end]
             if verdict == REPEATED:
                 self.repeat(n, offset, item, data if whole else b"", index)
+            elif verdict == FOREIGN:
+                self.reject(n, offset, item, data, None, "stream_key")
             elif verdict == NO_ROOM or index >= most:
                 self.reject(n, offset, item, data, None, "capacity")
             elif not whole:
@@ -184,7 +189,8 @@ class Fold:
             if verdict == REPEATED:
                 totals.repeated += 1
             else:
-                reason = "capacity" if verdict == NO_ROOM or index >= most else "syntax"
+                reason = "stream_key" if verdict == FOREIGN else \
+                    "capacity" if verdict == NO_ROOM or index >= most else "syntax"
                 totals.rejected[reason] = totals.rejected.get(reason, 0) + 1
             index += 1
         return index

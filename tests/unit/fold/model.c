@@ -8,7 +8,8 @@
 enum fate {
 	FRESH,
 	REPEATED,
-	NO_ROOM
+	NO_ROOM,
+	FOREIGN
 };
 
 void model_init(struct model *m, const struct test_chain *c)
@@ -117,6 +118,8 @@ static enum fate stream_judge(struct model *m, const struct test_item *item,
 	assert(seq < MODEL_NUMBERS);
 	if (!is_alive(m, s, clock_us))
 		return stream_begin(m, s, item, clock_us);
+	if (s->key_id != item->key_id)
+		return FOREIGN;
 	if (item->kind == HR_ITEM_SKIP && !s->has_floor)
 		return FRESH;
 	s->last_us = clock_us;
@@ -235,6 +238,8 @@ static void event_fold(struct model *m, const struct test_item *item, uint32_t i
 
 	if (fate == REPEATED)
 		e.verdict = HR_REPEATED;
+	else if (fate == FOREIGN)
+		e.reject = HR_REJECT_STREAM_KEY;
 	else if (fate == NO_ROOM ||
 		 (is_there && index >= setting(m, HR_CHAIN_MAX_EVENTS)))
 		e.reject = HR_REJECT_CAPACITY;

@@ -136,7 +136,8 @@ static void all_its_events_are_rejected_and_none_is_lost_from_the_ledger(void)
 	CU_ASSERT_EQUAL(out->dedup_hits, 0);
 	CU_ASSERT(out->rejects[HR_REJECT_POISON] > 20);
 	CU_ASSERT_EQUAL(out->rejects[HR_REJECT_POISON] + out->verdicts[HR_REPEATED] +
-				out->rejects[HR_REJECT_CAPACITY],
+				out->rejects[HR_REJECT_CAPACITY] +
+				out->rejects[HR_REJECT_STREAM_KEY],
 			link->n_events);
 	for (uint32_t i = 0; i < out->n_events; i++)
 		if (out->events[i].reject == HR_REJECT_POISON)
@@ -193,8 +194,9 @@ static void its_marks_rise(void)
 	for (uint32_t i = 0; i < poison->n_items; i++) {
 		const struct test_item *item = &poison->items[i];
 		uint64_t floor;
-		enum hr_floor_is is = hr_fold_floor(fold, item->birth, item->random,
-						    poison->clock_us, &floor);
+		enum hr_floor_is is =
+			hr_fold_floor(fold, item->birth, item->random, item->key_id,
+				      poison->clock_us, &floor);
 
 		if (item->kind != HR_ITEM_DATAGRAM || is != HR_FLOOR_KNOWN)
 			continue;

@@ -265,6 +265,38 @@ static void a_stream_without_room_is_rejected_and_never_counted_twice(void)
 	stop();
 }
 
+static void a_stream_under_another_key_is_rejected_and_stays_as_it_was(void)
+{
+	struct test_item *four = calloc(4, sizeof(*four)), *one;
+	const struct hr_out *out;
+	uint64_t floor;
+
+	start(100, 4);
+	one = item(HR_ITEM_DATAGRAM, HR_CODEC_JSON, 1, 2);
+	one->flags = HR_ITEM_ORDERED;
+	one->key_id = 7;
+	four[0] = four[1] = four[2] = four[3] = *one;
+	four[1].key_id = 8; /* replayed: not even a repeat */
+	four[2].key_id = 8;
+	four[2].sequence = 2;
+	four[3].sequence = 2;
+	out = run(test_chain_add_epoch(&chain, CLOCK_US, four, 4), 3);
+	CU_ASSERT_EQUAL(out->verdicts[HR_COUNTED], 4);
+	CU_ASSERT_EQUAL(out->rejects[HR_REJECT_STREAM_KEY], 4);
+	CU_ASSERT_EQUAL(out->events[2].event.user.n, 0);
+	CU_ASSERT_EQUAL(out->events[2].user_row, HR_NO_ROW);
+	CU_ASSERT_EQUAL(
+		hr_fold_floor(fold, one->birth, one->random, 7, CLOCK_US, &floor),
+		HR_FLOOR_KNOWN);
+	CU_ASSERT_EQUAL(floor, 2);
+	CU_ASSERT_EQUAL(
+		hr_fold_floor(fold, one->birth, one->random, 8, CLOCK_US, &floor),
+		HR_FLOOR_FOREIGN);
+	CU_ASSERT_EQUAL(floor, 0);
+	free(one);
+	stop();
+}
+
 static void a_time_of_receipt_beyond_the_year_9999_is_cut(void)
 {
 	struct test_item *it = item(HR_ITEM_EVENT, HR_CODEC_PROTOBUF, 0, 1);
@@ -571,6 +603,8 @@ int main(void)
 		  a_repeated_datagram_repeats_all_of_its_events_even_in_one_link },
 		{ "a stream without room is rejected and never counted twice",
 		  a_stream_without_room_is_rejected_and_never_counted_twice },
+		{ "a stream under another key is rejected and stays as it was",
+		  a_stream_under_another_key_is_rejected_and_stays_as_it_was },
 		{ "a time of receipt beyond the year 9999 is cut",
 		  a_time_of_receipt_beyond_the_year_9999_is_cut },
 		{ "users with one hash are two users",

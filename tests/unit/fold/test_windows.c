@@ -214,16 +214,57 @@ static void a_floor_rises_and_what_is_at_or_below_it_is_repeated(void)
 static void a_stream_keeps_what_it_began_with(void)
 {
 	start(4);
-	CU_ASSERT_EQUAL(judge_ordered(1, 1, 7), HR_WINDOW_FRESH);
+	CU_ASSERT_EQUAL(judge_ordered(1, 1, 0), HR_WINDOW_FRESH);
 	CU_ASSERT_EQUAL(judge(1, 5), HR_WINDOW_FRESH); /* without the flag */
 	CU_ASSERT_EQUAL(judge(1, 4), HR_WINDOW_REPEATED);
 	CU_ASSERT_EQUAL(find(1)->seen, 0);
 	CU_ASSERT_EQUAL(judge(2, 5), HR_WINDOW_FRESH);
-	CU_ASSERT_EQUAL(judge_ordered(2, 4, 7), HR_WINDOW_FRESH);
-	skip(2, 50, 7); /* nothing */
+	CU_ASSERT_EQUAL(judge_ordered(2, 4, 0), HR_WINDOW_FRESH);
+	skip(2, 50, 0); /* nothing */
 	CU_ASSERT_EQUAL(find(2)->highest, 5);
-	CU_ASSERT_EQUAL(judge_ordered(2, 3, 7), HR_WINDOW_FRESH);
+	CU_ASSERT_EQUAL(judge_ordered(2, 3, 0), HR_WINDOW_FRESH);
 	stop();
+}
+
+/* A stream of key 7, with a floor or a window, at 3. */
+static void another_key_changes_nothing(bool has_floor)
+{
+	struct hr_item item = datagram(1, 3);
+	struct hr_stream before;
+
+	item.key_id = 7;
+	item.flags = has_floor ? HR_ITEM_ORDERED : 0;
+	judge_item(item);
+	before = *find(1);
+	gaps = (struct hr_window_gaps){ 0, 0 };
+	rules.clock_us++;
+	for (uint32_t flags = 0; flags <= HR_ITEM_ORDERED; flags += HR_ITEM_ORDERED)
+		for (uint64_t sequence = 1; sequence <= 100; sequence++) {
+			item.flags = (uint16_t)flags;
+			item.sequence = sequence;
+			item.key_id = 8;
+			CU_ASSERT_EQUAL(judge_item(item), HR_WINDOW_FOREIGN);
+		}
+	skip(1, 50, 8);
+	skip(1, 1, 0);
+	CU_ASSERT_EQUAL(memcmp(find(1), &before, sizeof(before)), 0);
+	CU_ASSERT_EQUAL(gaps.gaps + gaps.filled, 0);
+	item.key_id = 7;
+	item.sequence = 4;
+	CU_ASSERT_EQUAL(judge_item(item), HR_WINDOW_FRESH);
+}
+
+static void a_stream_is_its_keys_alone(void)
+{
+	for (int i = 0; i < 2; i++) {
+		start(4);
+		another_key_changes_nothing(i == 0);
+		/* Once it is dead whoever comes first begins it anew. */
+		rules.clock_us += 1000;
+		CU_ASSERT_EQUAL(judge_ordered(1, 1, 8), HR_WINDOW_FRESH);
+		CU_ASSERT_EQUAL(judge_ordered(1, 2, 7), HR_WINDOW_FOREIGN);
+		stop();
+	}
 }
 
 static void each_class_has_its_own_age(void)
@@ -274,7 +315,7 @@ static void a_key_has_its_share_and_takes_no_more(void)
 	CU_ASSERT_PTR_NULL(find(3));
 	CU_ASSERT(has_room(8, 1, 1));
 	CU_ASSERT_EQUAL(judge_ordered(3, 1, 8), HR_WINDOW_FRESH);
-	CU_ASSERT_EQUAL(judge_ordered(1, 2, 8), HR_WINDOW_FRESH); /* still 7's */
+	CU_ASSERT_EQUAL(judge_ordered(1, 2, 8), HR_WINDOW_FOREIGN); /* still 7's */
 	CU_ASSERT(has_room(8, 0, 0));
 	rules.clock_us += 50;
 	judge_ordered(2, 2, 7);
@@ -364,6 +405,8 @@ static uint8_t model_judge(const struct hr_item *item)
 		return HR_WINDOW_FRESH;
 	if (!model_is_alive(stream))
 		return model_begin(k, item);
+	if (k->key_id != item->key_id)
+		return HR_WINDOW_FOREIGN;
 	if (!k->has_floor && item->kind == HR_ITEM_SKIP)
 		return HR_WINDOW_FRESH;
 	k->last_us = rules.clock_us;
@@ -485,6 +528,9 @@ int main(void)
 		  a_floor_rises_and_what_is_at_or_below_it_is_repeated },
 		{ "a stream keeps what it began with",
 		  a_stream_keeps_what_it_began_with },
+		{ "a stream is its key's alone: what comes under another one changes "
+		  "nothing",
+		  a_stream_is_its_keys_alone },
 		{ "each class has its own age", each_class_has_its_own_age },
 		{ "a key has its share and takes no more",
 		  a_key_has_its_share_and_takes_no_more },

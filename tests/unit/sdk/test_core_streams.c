@@ -311,6 +311,30 @@ static void expired_makes_what_was_sent_unknown(void)
 	hand_close(h);
 }
 
+/* As an appliance says it of one that began under another write key. */
+static void a_stream_that_is_over_at_any_age_is_left_for_a_new_one(void)
+{
+	struct hand *h = hand_under_way(1, 1, 4);
+	const uint64_t birth = h->core.current->birth;
+	uint64_t n_bound;
+
+	hand_track(h, 0, 30); /* more than may leave */
+	hand_run(h);
+	n_bound = h->core.flows[0].next_sequence - 2;
+	CU_ASSERT_TRUE(n_bound > 0 && n_bound < 33);
+	say(h, (struct say){ .kind = KIND_EXPIRED, .oldest_birth = UINT64_MAX });
+	CU_ASSERT_EQUAL(hand_told(h, HEADRACE_UNKNOWN), n_bound);
+	hand_forget(h);
+	hand_run(h);
+	CU_ASSERT_EQUAL(h->sent[0].kind, KIND_HELLO);
+	say_challenge(h, 1000);
+	hand_run(h);
+	CU_ASSERT_NOT_EQUAL(hand_last(h, KIND_DATA, 0)->birth, birth);
+	CU_ASSERT_EQUAL(hand_told(h, HEADRACE_DROPPED), 0);
+	CU_ASSERT_EQUAL(h->core.flows[0].n_batches, 33 - n_bound);
+	hand_close(h);
+}
+
 static void the_age_of_an_expired_stream_has_no_class_bit(void)
 {
 	struct hand *h = hand_on_disk(1);
@@ -633,6 +657,8 @@ int main(void)
 		  drops_are_told_of_the_stream_they_fell_in },
 		{ "EXPIRED makes what was sent unknown",
 		  expired_makes_what_was_sent_unknown },
+		{ "a stream that is over at any age is left for a new one",
+		  a_stream_that_is_over_at_any_age_is_left_for_a_new_one },
 		{ "the age of an expired stream has no class bit",
 		  the_age_of_an_expired_stream_has_no_class_bit },
 		{ "what everybody refused is spread anew",

@@ -17,6 +17,7 @@
 
 static struct world w;
 static const uint8_t write_key[16] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 };
+static const uint8_t write_key_2[16] = { 2, 4, 6, 8 };
 static uint64_t asked_bytes;
 
 static uint64_t good_token(void)
@@ -58,12 +59,17 @@ static struct hr_wire wire_of(uint8_t kind, uint16_t shard, uint64_t random,
 	return wire;
 }
 
+static const uint8_t *key_of(uint32_t key_id)
+{
+	return key_id == WORLD_KEY ? write_key : write_key_2;
+}
+
 static void put(uint32_t queue, const struct hr_wire *wire)
 {
 	uint8_t key[16], datagram[HR_WIRE_DATAGRAM_MAX];
 	uint32_t n;
 
-	hr_wire_stream_key(write_key, wire->birth, wire->random, key);
+	hr_wire_stream_key(key_of(wire->key_id), wire->birth, wire->random, key);
 	n = (uint32_t)hr_wire_encode(wire, key, datagram);
 	asked_bytes += HEAD + n;
 	world_frame(&w, queue, datagram, n);
@@ -102,7 +108,8 @@ static const uint8_t *answer(uint32_t i)
 	CU_ASSERT_EQUAL(memcmp(frame + 30, "\x0a\x01\x00\x02", 4), 0);
 	CU_ASSERT_EQUAL(frame[34] << 8 | frame[35], 7400);
 	CU_ASSERT_EQUAL(frame[36] << 8 | frame[37], 40000);
-	hr_wire_stream_key(write_key, hr_load64(p + 24), hr_load64(p + 32), key);
+	hr_wire_stream_key(key_of(hr_load32(p + 20)), hr_load64(p + 24),
+			   hr_load64(p + 32), key);
 	CU_ASSERT_TRUE(hr_wire_tag_fits(key, p, n));
 	CU_ASSERT_EQUAL(p[5], HR_FROM_APPLIANCE);
 	return p;
@@ -414,6 +421,41 @@ static void no_answer_is_larger_than_its_question(void)
 	end();
 }
 
+/* Whoever heard a stream's datagrams, and has a write key of his own, sends them again
+ * under that: nothing is logged, and an honest sender is told to begin another. */
+static void a_stream_is_heard_under_its_own_key_alone(void)
+{
+	uint64_t items;
+
+	begin(2);
+	for (uint64_t i = 1; i <= 3; i++)
+		ask(0, HR_KIND_DATA, 1, 5, i);
+	world_settle(&w);
+	world_turn(&w, 0);
+	items = w.n_items;
+	for (uint64_t i = 1; i <= 4; i++)
+		for (size_t k = 0; k < 3; k++) { /* DATA, SKIP, PROBE */
+			struct hr_wire wire = wire_of(questions[k], 1, 5, i);
+			const uint32_t n = fake_n_answers;
+
+			wire.key_id = WORLD_KEY_2;
+			wire.token = token_for(40000, WORLD_KEY_2, 4);
+			put(0, &wire);
+			world_settle(&w);
+			world_turn(&w, 0);
+			CU_ASSERT_EQUAL_FATAL(fake_n_answers, n + 1);
+			CU_ASSERT_EQUAL(answer(n)[4], HR_KIND_EXPIRED);
+			CU_ASSERT_EQUAL(hr_load32(answer(n) + 20), WORLD_KEY_2);
+			CU_ASSERT_EQUAL(hr_load64(answer(n) + 96), HR_EXPIRED_ANY);
+		}
+	CU_ASSERT_EQUAL(w.n_items, items);
+	CU_ASSERT_EQUAL(world_drops(&w, HR_DROP_STREAM_KEY), 12);
+	ask(0, HR_KIND_DATA, 1, 5, 4);
+	world_settle(&w);
+	CU_ASSERT_EQUAL(w.n_items, items + 1);
+	end();
+}
+
 /* All that was ever asked, in another order, often: nothing is logged again. */
 static void questions_that_come_again_are_logged_once(void)
 {
@@ -530,6 +572,8 @@ int main(void)
 		  without_a_token_only_hello_and_probe_are_answered },
 		{ "no answer is larger than its question",
 		  no_answer_is_larger_than_its_question },
+		{ "a stream is heard under its own key alone",
+		  a_stream_is_heard_under_its_own_key_alone },
 		{ "questions that come again are logged once",
 		  questions_that_come_again_are_logged_once },
 		{ "repeats are counted and told once in 5 ms",

@@ -614,6 +614,68 @@ static void a_keys_share_of_streams_is_its_own(void)
 	CU_ASSERT_EQUAL(last.drop, HR_DROP_STREAM_SHARE);
 }
 
+static void ask_as_other(uint8_t kind, uint64_t sequence)
+{
+	struct hr_question q = question(kind, CLOCK, 1, sequence);
+
+	q.wire.key_id = KEY + 1;
+	CU_ASSERT_EQUAL(put(&q), HR_OUTCOME_DROP);
+	CU_ASSERT_EQUAL(last.drop, HR_DROP_STREAM_KEY);
+}
+
+/* Refused, and told so or not. */
+static void other_is_refused(uint8_t answer)
+{
+	static const uint8_t kinds[] = { HR_KIND_DATA, HR_KIND_SKIP, HR_KIND_PROBE };
+
+	for (size_t k = 0; k < HR_COUNT(kinds); k++)
+		for (uint64_t i = 1; i <= 70; i++) {
+			if (kinds[k] == HR_KIND_PROBE && !now.may_ack)
+				continue;
+			ask_as_other(kinds[k], i);
+			CU_ASSERT_EQUAL(reply.answer.kind, answer);
+			if (answer != 0)
+				CU_ASSERT_EQUAL(reply.answer.span_us, HR_EXPIRED_ANY);
+		}
+}
+
+static void a_stream_is_its_keys_alone(void)
+{
+	struct hr_question q = question(HR_KIND_DATA, CLOCK, 1, 1);
+
+	/* As long as nothing of it is in the log nobody can say whose it is. */
+	CU_ASSERT_EQUAL(data(1, 1), HR_OUTCOME_TAKEN);
+	CU_ASSERT_EQUAL(data(1, 3), HR_OUTCOME_TAKEN);
+	other_is_refused(0);
+	CU_ASSERT_EQUAL(hr_streams_parked(streams), 1);
+	CU_ASSERT_EQUAL(data(1, 2), HR_OUTCOME_TAKEN);
+	commit();
+	CU_ASSERT_EQUAL(due(&reply, 1), 1);
+	CU_ASSERT_EQUAL(reply.answer.key_id, KEY);
+	CU_ASSERT_EQUAL(reply.answer.sequence, 3);
+	other_is_refused(HR_KIND_EXPIRED);
+	now.may_ack = false;
+	other_is_refused(0);
+	now.may_ack = true;
+	/* With something under way, and where the table knows nothing of it. */
+	CU_ASSERT_EQUAL(data(1, 4), HR_OUTCOME_TAKEN);
+	other_is_refused(HR_KIND_EXPIRED);
+	commit();
+	CU_ASSERT_EQUAL(due(&reply, 1), 1);
+	CU_ASSERT_EQUAL(hr_streams_set_fold(streams, fold), 0);
+	other_is_refused(HR_KIND_EXPIRED);
+	CU_ASSERT_EQUAL(ask(HR_KIND_PROBE, 1, 4), HR_OUTCOME_ANSWERED);
+	CU_ASSERT_EQUAL(reply.answer.sequence, 4);
+	/* What a fence ended before anything of it was accepted is whose who comes. */
+	CU_ASSERT_EQUAL(data(2, 1), HR_OUTCOME_TAKEN);
+	fence(11, 1);
+	q.wire.random = 2;
+	q.wire.key_id = KEY + 1;
+	CU_ASSERT_EQUAL(put(&q), HR_OUTCOME_TAKEN);
+	CU_ASSERT_EQUAL(data(2, 1), HR_OUTCOME_DROP);
+	CU_ASSERT_EQUAL(last.drop, HR_DROP_STREAM_KEY);
+}
+
 /* A fence gives back what new streams had of their key's share. */
 static void streams_that_a_fence_ended_use_no_share(void)
 {
@@ -990,6 +1052,7 @@ int main(void)
 		  a_stream_that_left_the_table_stands_where_it_stood },
 		{ "a key's share of streams is its own",
 		  a_keys_share_of_streams_is_its_own },
+		{ "a stream is its key's alone", a_stream_is_its_keys_alone },
 		{ "streams that a fence ended use no share",
 		  streams_that_a_fence_ended_use_no_share },
 		{ "at credit 0 the next of a stream and a SKIP still get in",

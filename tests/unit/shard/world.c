@@ -156,7 +156,10 @@ static void make(struct world *w, uint32_t n_workers, uint32_t per_shard,
 		 uint32_t handover_slots, bool insecure, bool is_lossless, bool asks)
 {
 	static unsigned int number;
-	const struct hr_write_key key = { WORLD_KEY, { 1, 2, 3, 4, 5, 6, 7, 8, 9 } };
+	const struct hr_write_key keys[] = {
+		{ WORLD_KEY, { 1, 2, 3, 4, 5, 6, 7, 8, 9 } },
+		{ WORLD_KEY_2, { 2, 4, 6, 8 } },
+	};
 	char name[64];
 	struct hr_err err;
 
@@ -173,7 +176,7 @@ static void make(struct world *w, uint32_t n_workers, uint32_t per_shard,
 	CU_ASSERT_PTR_NOT_NULL_FATAL(w->mbufs);
 	CU_ASSERT_EQUAL_FATAL(
 		hr_epoch_pool_new(&w->pool, WORLD_SHARDS, per_shard, &err), 0);
-	CU_ASSERT_EQUAL_FATAL(hr_keyring_new(&w->keys, &key, 1, &err), 0);
+	CU_ASSERT_EQUAL_FATAL(hr_keyring_new(&w->keys, keys, 2, &err), 0);
 	hr_net_ports_add(&w->ports, 7400);
 	for (uint32_t i = 0; i < n_workers; i++) {
 		w->closed[i] = hr_ring_new(WORLD_SHARDS * per_shard);
