@@ -25,8 +25,15 @@ void hr_owned_cut(struct hr_owned *s, const struct hr_now *now, const char *why)
 	if (s->next_offset == 0 || (s->start != NULL && !s->has_begun)) {
 		char text[HR_REASON_BYTES];
 
-		snprintf(text, sizeof(text), "behind link %llu: %.280s",
-			 (unsigned long long)s->chain.n, why);
+		if (s->next_offset == 0)
+			snprintf(text, sizeof(text),
+				 "the log does not begin with link 1 any more, and no "
+				 "snapshot says what was before its beginning: bring "
+				 "back the log, or the snapshots (%.170s)",
+				 why);
+		else
+			snprintf(text, sizeof(text), "behind link %llu: %.280s",
+				 (unsigned long long)s->chain.n, why);
 		hr_owned_restore(s, text);
 		return;
 	}

@@ -9,7 +9,8 @@ count and its items.
 import socket
 import struct
 
-API_METADATA, API_FIND_COORDINATOR, API_INIT_PRODUCER_ID = 3, 10, 22
+API_METADATA, API_FIND_COORDINATOR, API_DELETE_RECORDS, API_INIT_PRODUCER_ID = \
+    3, 10, 21, 22
 MAX_ANSWER = 1 << 20
 
 
@@ -96,3 +97,21 @@ def init_transactions(host, port, transactional_id, timeout_s=10):
     if error:
         raise NotReady(f"transaction coordinator answers error {error}")
     return answer.number("q"), answer.number("h")
+
+
+def delete_records(host, port, topic, partition, before=-1, timeout_s=10):
+    """Asked of the partition's leader: everything before that offset goes (-1: all that
+    was committed). Returns the offset at which the partition begins now."""
+    # v0: topics {name, partitions {partition, offset}}, timeout_ms
+    body = struct.pack(">i", 1) + string(topic) \
+        + struct.pack(">iiqi", 1, partition, before, int(timeout_s * 1000))
+    answer = ask(host, port, API_DELETE_RECORDS, 0, body, timeout_s)
+    answer.number("i")  # throttle_time_ms
+    answer.number("i")  # topics: one
+    answer.string()
+    answer.number("i")  # partitions: one
+    answer.number("i")
+    low, error = answer.number("q"), answer.number("h")
+    if error:
+        raise NotReady(f"{topic} {partition} is not deleted from (error {error})")
+    return low
