@@ -29,6 +29,7 @@
 #include "controlplane/supervise/run_dir.h"
 #include "controlplane/supervise/supervise.h"
 #include "controlplane/trim/trim.h"
+#include "dataplane/log/record.h"
 
 #define TURN_MAX_US 1000000u
 #define TRIM_EVERY_US 1000000u /* looks for something to trim */
@@ -256,7 +257,8 @@ static const char *parse_options(int argc, char **argv)
 			fputs(usage, stdout);
 			exit(0);
 		} else if (c == 'V') {
-			puts("headraced " HR_VERSION);
+			puts("headraced " HR_VERSION
+			     ", fold version " HR_FOLD_VERSIONS);
 			exit(0);
 		} else {
 			exit(2);

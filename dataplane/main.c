@@ -57,7 +57,8 @@ static int parse_arguments(int argc, char **argv, const char **config)
 			*config = optarg;
 			break;
 		case 'V':
-			puts("headrace-dataplane " HR_VERSION);
+			puts("headrace-dataplane " HR_VERSION
+			     ", fold version " HR_FOLD_VERSIONS);
 			return 0;
 		case 'h':
 			fputs(usage, stdout);

@@ -17,6 +17,7 @@
 #include "controlplane/ctl/report.h"
 #include "controlplane/ctl/shards.h"
 #include "controlplane/ctl/stop.h"
+#include "dataplane/log/record.h"
 
 #define COMMAND_MS 10000u
 #define CONFIG_DEFAULT "/etc/headrace/headrace.yaml"
@@ -323,7 +324,8 @@ int main(int argc, char **argv)
 			fputs(usage, stdout);
 			return 0;
 		case 'V':
-			puts("headracectl " HR_VERSION);
+			puts("headracectl " HR_VERSION
+			     ", fold version " HR_FOLD_VERSIONS);
 			return 0;
 		default:
 			return 2;

@@ -99,6 +99,13 @@ static inline struct hr_window_rules hr_fold_rules(const struct hr_fold *fold,
 	return rules;
 }
 
+/* Hot. Whether the chain obeys a rule that came with this version: as long as a program
+ * has no such version this is false, and costs nothing. */
+static inline bool hr_fold_has(const struct hr_fold *fold, uint32_t version)
+{
+	return HR_FOLD_VERSION >= version && fold->config.fold_version >= version;
+}
+
 /* Hot. Who an event without a stream is: a keyed hash, so that nobody outside can make
  * two of them look alike. */
 void hr_fold_identity(const struct hr_fold *fold, const struct hr_event *event,

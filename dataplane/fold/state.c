@@ -109,7 +109,7 @@ static void put_head(struct pen *p, const struct hr_fold *fold)
 	put32(p, fold->set.generation);
 	put32(p, fold->set.n_shards);
 	put32(p, fold->shard);
-	put32(p, HR_FOLD_VERSION);
+	put32(p, fold->config.fold_version);
 	put64(p, fold->n);
 	put(p, &fold->hash, sizeof(fold->hash));
 	put(p, &fold->digest, sizeof(fold->digest));
@@ -266,16 +266,16 @@ static int frame_check(struct hr_str bytes, struct hr_err *err)
 }
 
 static int whose_check(struct cursor *c, const struct hr_data_set *set, uint16_t shard,
-		       struct hr_err *err)
+		       uint32_t *version, struct hr_err *err)
 {
 	struct hr_id128 id;
-	uint32_t generation, n_shards, found, version;
+	uint32_t generation, n_shards, found;
 
 	get_id(c, &id);
 	generation = get32(c);
 	n_shards = get32(c);
 	found = get32(c);
-	version = get32(c);
+	*version = get32(c);
 	if (!hr_id128_equals(&id, &set->id))
 		return hr_fail(err, -EINVAL, "fold state of another data set");
 	if (generation != set->generation || n_shards != set->n_shards ||
@@ -285,10 +285,8 @@ static int whose_check(struct cursor *c, const struct hr_data_set *set, uint16_t
 			       "expected %u, %u of %u",
 			       generation, found, n_shards, set->generation, shard,
 			       set->n_shards);
-	if (version != HR_FOLD_VERSION)
-		return hr_fail(err, -E2BIG,
-			       "fold state of fold version %u: this program has %d",
-			       version, HR_FOLD_VERSION);
+	if (*version != 0 && hr_fold_version_check(*version, "fold state of", err) < 0)
+		return -E2BIG;
 	return 0;
 }
 
@@ -462,7 +460,8 @@ static int get_lists(struct cursor *c, struct hr_fold *fold, struct hr_err *err)
 	return r;
 }
 
-static int state_get(struct cursor *c, struct hr_fold *fold, struct hr_err *err)
+static int state_get(struct cursor *c, struct hr_fold *fold, uint32_t version,
+		     struct hr_err *err)
 {
 	int r;
 
@@ -470,6 +469,10 @@ static int state_get(struct cursor *c, struct hr_fold *fold, struct hr_err *err)
 	r = get_counters(c, &fold->totals, err);
 	if (r == 0)
 		r = get_config(c, fold, err);
+	if (r == 0 && fold->config.fold_version != version)
+		r = hr_fail(err, -EBADMSG,
+			    "fold state of fold version %u whose CONFIG asks for %u",
+			    version, fold->config.fold_version);
 	if (r == 0)
 		r = get_lists(c, fold, err);
 	return r;
@@ -481,18 +484,19 @@ int hr_fold_state_read(struct hr_fold **out, const struct hr_data_set *set,
 {
 	struct hr_fold *fold;
 	struct cursor c;
+	uint32_t version;
 	int r = frame_check(bytes, err);
 
 	if (r < 0)
 		return r;
 	c = (struct cursor){ .at = bytes.p + 16,
 			     .end = bytes.p + bytes.n - HR_SIPHASH_BYTES };
-	r = whose_check(&c, set, shard, err);
+	r = whose_check(&c, set, shard, &version, err);
 	if (r < 0)
 		return r;
 	r = hr_fold_new(&fold, set, shard, max_streams);
 	if (r == 0)
-		r = state_get(&c, fold, err);
+		r = state_get(&c, fold, version, err);
 	else
 		fold = NULL;
 	if (r == -ENOMEM)

@@ -466,6 +466,16 @@ static int settings_decode(struct hr_chain_config *out, const uint8_t *p, uint32
 	return 0;
 }
 
+int hr_fold_version_check(uint32_t version, const char *what, struct hr_err *err)
+{
+	if (version >= HR_FOLD_VERSION_LEAST && version <= HR_FOLD_VERSION)
+		return 0;
+	return hr_fail(err, -ENOTSUP,
+		       "%s fold version %u, and this program has %s: run one that has "
+		       "version %u (`headraced --version` says)",
+		       what, version, HR_FOLD_VERSIONS, version);
+}
+
 int hr_chain_config_decode(struct hr_chain_config *out, struct hr_str body,
 			   struct hr_err *err)
 {
@@ -477,12 +487,9 @@ int hr_chain_config_decode(struct hr_chain_config *out, struct hr_str body,
 		return hr_fail(err, -EBADMSG, "CONFIG of %u bytes", body.n);
 	memset(out, 0, sizeof(*out));
 	out->fold_version = hr_load32(body.p);
-	if (out->fold_version != HR_FOLD_VERSION)
-		return hr_fail(
-			err, -ENOTSUP,
-			"CONFIG asks for fold version %u: this program has %d; use "
-			"the one that wrote it, or a later one",
-			out->fold_version, HR_FOLD_VERSION);
+	r = hr_fold_version_check(out->fold_version, "CONFIG asks for", err);
+	if (r < 0)
+		return r;
 	n = hr_load32(body.p + 4);
 	left = body.n - 2 * CONFIG_HEAD_BYTES;
 	if (n > left / CONFIG_SETTING_BYTES)

@@ -257,8 +257,21 @@ enum hr_chain_setting {
 	HR_CHAIN_SETTINGS
 };
 
+/* The rules of fold that a program has (docs/fold.md): its own, and those of the version
+ * before, so that chains which were begun with them go on. */
+#ifdef HR_WITH_NEXT_FOLD
+#define HR_FOLD_VERSION 2 /* of tests alone: -Dnext_fold=true */
+#define HR_FOLD_VERSIONS "1 and 2"
+#else
 #define HR_FOLD_VERSION 1
+#define HR_FOLD_VERSIONS "1" /* for people */
+#endif
+#define HR_FOLD_VERSION_LEAST (HR_FOLD_VERSION > 1 ? HR_FOLD_VERSION - 1 : 1)
 #define HR_PIPELINE_MAX 4096
+
+/* Returns 0, or -ENOTSUP with err, which names the program that is needed. what: whose
+ * version it is, as a sentence begins. */
+int hr_fold_version_check(uint32_t version, const char *what, struct hr_err *err);
 
 /* What fold obeys: it comes from the chain and nowhere else. */
 struct hr_chain_config {

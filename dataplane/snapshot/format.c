@@ -108,12 +108,7 @@ int hr_snapshot_head_fits(const struct hr_snapshot_head *head,
 	if (head->shard != shard)
 		return hr_fail(err, -EINVAL, "it is of shard %u: expected %u",
 			       head->shard, shard);
-	if (head->fold_version != HR_FOLD_VERSION)
-		return hr_fail(err, -ENOTSUP,
-			       "it is of fold version %u: this program folds version "
-			       "%u; run the program that wrote it",
-			       head->fold_version, HR_FOLD_VERSION);
-	return 0;
+	return hr_fold_version_check(head->fold_version, "it is of", err);
 }
 
 /* ---- image ---------------------------------------------------------------------- */

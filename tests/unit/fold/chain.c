@@ -273,7 +273,7 @@ struct test_link *test_chain_add_config(struct test_chain *c, uint64_t clock_us,
 struct hr_chain_config test_config(uint64_t max_events, uint64_t max_streams,
 				   uint64_t max_age_us)
 {
-	struct hr_chain_config config = { .fold_version = HR_FOLD_VERSION };
+	struct hr_chain_config config = { .fold_version = HR_FOLD_VERSION_LEAST };
 
 	config.setting[HR_CHAIN_MAX_EVENTS] = max_events;
 	config.setting[HR_CHAIN_MAX_STREAMS] = max_streams;
@@ -427,8 +427,16 @@ static void epoch_make(struct maker *m)
 	test_chain_add_epoch(m->chain, m->clock_us, items, n);
 }
 
+/* The first change asks for the next fold version, and all that follow. */
+#ifdef HR_TEST_UPGRADES
+#define VERSION_THEN HR_FOLD_VERSION
+#else
+#define VERSION_THEN HR_FOLD_VERSION_LEAST
+#endif
+
 static void config_change(struct maker *m, struct hr_chain_config *config)
 {
+	config->fold_version = VERSION_THEN;
 	config->setting[HR_CHAIN_MAX_EVENTS] = 20 + below(m, 300);
 	config->setting[HR_CHAIN_MAX_STREAMS] = below(m, STREAMS + 2);
 	config->setting[HR_CHAIN_STREAM_MAX_AGE_US] =

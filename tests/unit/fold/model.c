@@ -259,6 +259,8 @@ static void event_fold(struct model *m, const struct test_item *item, uint32_t i
 	e.ev = &item->events[i];
 	e.time_ms = e.ev->time_ms != ABSENT ? e.ev->time_ms
 					    : (int64_t)(item->received_us / 1000);
+	if (e.ev->time_ms == ABSENT && m->config.fold_version == 2)
+		e.time_ms = e.time_ms / 1000 * 1000;
 	assert(m->n_entries < MODEL_EVENTS);
 	m->entries[m->n_entries++] = e;
 	if (e.verdict == HR_COUNTED)
