@@ -175,6 +175,8 @@ static int start_owner(struct hr_dataplane *d, struct hr_err *err)
 		.n_workers = d->config.n_workers,
 		.newest = hr_dataplane_newest,
 		.newest_ctx = d,
+		.viewed = hr_dataplane_viewed,
+		.viewed_ctx = d,
 	};
 
 	memcpy(conf.worker_of_shard, d->worker_of_shard, sizeof(conf.worker_of_shard));

@@ -115,6 +115,8 @@ bool hr_dataplane_recovering(const struct hr_dataplane *d, char *out, size_t max
 const struct hr_log_start *hr_dataplane_begins(const struct hr_dataplane *d,
 					       uint16_t shard);
 struct hr_fold *hr_dataplane_take_fold(struct hr_dataplane *d, uint16_t shard);
+/* struct hr_owner_conf's viewed. */
+uint64_t hr_dataplane_viewed(const void *ctx, uint16_t shard);
 /* struct hr_owner_conf's newest. */
 int hr_dataplane_newest(void *ctx, uint16_t shard, uint64_t beyond_n, atomic_bool *ends,
 			struct hr_fold **fold, struct hr_log_start *start,

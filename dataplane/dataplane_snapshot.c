@@ -93,6 +93,20 @@ static uint64_t position(void *ctx, uint32_t view, uint16_t shard)
 	return v->ops->applied(v->view, shard);
 }
 
+uint64_t hr_dataplane_viewed(const void *ctx, uint16_t shard)
+{
+	const struct hr_dataplane *d = ctx;
+	uint64_t least = UINT64_MAX;
+
+	for (uint32_t i = 0; i < d->n_views; i++) {
+		const uint64_t n = d->views[i].ops->applied(d->views[i].view, shard);
+
+		if (n < least)
+			least = n;
+	}
+	return least;
+}
+
 static uint64_t owned_since(const void *ctx, uint16_t shard)
 {
 	const struct hr_owner *owner = ((const struct hr_dataplane *)ctx)->owner;

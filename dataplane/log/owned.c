@@ -322,10 +322,21 @@ void hr_owned_hand_out(struct hr_owned *s, struct hr_link *told)
 
 /* ---- beginning and end ----------------------------------------------------- */
 
+/* Before anything is read or fenced: whoever has that version loses nothing by us. */
+static void stop_for_version(struct hr_owned *s, uint32_t version)
+{
+	struct hr_err err = { "" };
+
+	(void)hr_fold_version_check(version, "its newest snapshot is of", &err);
+	hr_owned_stop(s, "%s", err.text);
+}
+
 int hr_owned_init(struct hr_owned *s, const struct hr_owned_conf *conf, uint16_t shard,
 		  const struct hr_log_start *start, const struct hr_owned_cells *cells,
 		  struct hr_err *err)
 {
+	int r;
+
 	memset(s, 0, sizeof(*s));
 	s->conf = conf;
 	s->cells = *cells;
@@ -359,7 +370,11 @@ int hr_owned_init(struct hr_owned *s, const struct hr_owned_conf *conf, uint16_t
 						    : "reading the chain");
 	/* Without a start from offset 0: a log that lost its beginning is told by an
 	 * error. */
-	return conf->ops->part_open(&s->part, conf->log, shard, s->next_offset, err);
+	r = conf->ops->part_open(&s->part, conf->log, shard, s->next_offset, err);
+	if (r == 0 && start != NULL && start->needs_version != 0 &&
+	    s->phase == HR_PHASE_WAITING)
+		stop_for_version(s, start->needs_version);
+	return r;
 }
 
 bool hr_owned_is_drained(const struct hr_owned *s)

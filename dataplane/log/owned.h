@@ -117,6 +117,9 @@ struct hr_owned_hooks {
 	 * down. NULL: nobody keeps it. */
 	int (*keep)(void *ctx, const struct hr_owned *s, bool is_ours,
 		    struct hr_err *err);
+	/* The least link at which a configured view of this shard stands, 0: it is not
+	 * known; UINT64_MAX: there is no view. NULL: there never is. */
+	uint64_t (*viewed)(void *ctx, const struct hr_owned *s);
 	/* Look for a snapshot of a link behind beyond_n; nothing of the shard is out.
 	 * RESTORED: the worker was told its state (HR_TOLD_STATE), memory forgot the
 	 * shard's links, and *start stays until the next one or the end. FAILED (err):
@@ -171,6 +174,9 @@ struct hr_owned {
 	bool is_contested; /* fenced by another, who may be dead */
 	bool saw_foreign;  /* sound records of another data set */
 	bool wants_config; /* the operator: the file's CONFIG into the chain */
+	/* Going over to another fold version: epochs wait until then (0: they do not),
+	 * so that views reach the last link; after that they go again for a while. */
+	uint64_t held_until_us, hold_again_us;
 	uint64_t complain_at_us;
 	bool accepts_loss; /* the operator said so: the next first link is LOSS */
 
@@ -266,7 +272,9 @@ void hr_owned_hand_out(struct hr_owned *s, struct hr_link *told);
  * hr_owner_accept_loss(). */
 int hr_owned_claim(struct hr_owned *s, struct hr_err *err);
 int hr_owned_accept_loss(struct hr_owned *s, struct hr_err *err);
-/* The file's CONFIG becomes the next link, unless the chain says the same already; the
+/* The file's CONFIG becomes the next link, unless the chain says the same already: at
+ * once, or where it asks for another fold version as soon as all views stand at the last
+ * link, for which epochs are held back, 5 s at once at most. The
  * wall clock becomes record time, which never runs back. */
 void hr_owned_config_commit(struct hr_owned *s);
 void hr_owned_clock_accept(struct hr_owned *s, const struct hr_now *now);

@@ -266,7 +266,13 @@ static void send_loss(struct hr_owned *s, const struct hr_now *now)
 static void send_config(struct hr_owned *s, const struct hr_now *now)
 {
 	uint8_t body[HR_CHAIN_CONFIG_MAX];
-	size_t n = hr_chain_config_encode(body, &s->conf->file);
+	struct hr_chain_config config = s->conf->file;
+	size_t n;
+
+	/* A chain never goes back to older rules. */
+	if (config.fold_version < s->config.fold_version)
+		config.fold_version = s->config.fold_version;
+	n = hr_chain_config_encode(body, &config);
 
 	send_small(s, HR_BODY_CONFIG, (struct hr_str){ body, (uint32_t)n }, now);
 }
@@ -321,10 +327,12 @@ void hr_owned_send_again(struct hr_owned *s, const struct hr_now *now)
 
 void hr_owned_send_next(struct hr_owned *s, const struct hr_now *now)
 {
+	const enum hr_config_is config = hr_owned_config_is(s, now);
 	struct hr_epoch *epoch;
 
-	s->wants_config &= hr_owned_config_lags(s);
-	if (s->wants_config) {
+	if (config == HR_CONFIG_HOLDS)
+		return;
+	if (config == HR_CONFIG_DUE) {
 		send_config(s, now);
 	} else if (s->n_waiting > 0) {
 		epoch = hr_owned_waiting_pop(s);

@@ -125,6 +125,15 @@ void hr_owned_keep_tail(struct hr_owned *s, const struct hr_log_message *m);
 /* ---- owned_config.c -------------------------------------------------------------- */
 
 bool hr_owned_config_lags(const struct hr_owned *s);
+
+/* What the operator's `config commit` wants of the next link. */
+enum hr_config_is {
+	HR_CONFIG_NOTHING, /* it is not asked for, or said already, or has to wait */
+	HR_CONFIG_HOLDS,   /* epochs wait for the views, and it for them */
+	HR_CONFIG_DUE,     /* it is the next link */
+};
+
+enum hr_config_is hr_owned_config_is(struct hr_owned *s, const struct hr_now *now);
 /* Once a second: what is not as it should be. */
 void hr_owned_complain(struct hr_owned *s, const struct hr_now *now);
 

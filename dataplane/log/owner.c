@@ -96,6 +96,14 @@ static void said(void *ctx, const struct hr_owned *s)
 	pthread_mutex_unlock(&words->lock);
 }
 
+static uint64_t viewed(void *ctx, const struct hr_owned *s)
+{
+	const struct hr_owner *o = ctx;
+
+	return o->conf.viewed == NULL ? UINT64_MAX
+				      : o->conf.viewed(o->conf.viewed_ctx, s->shard);
+}
+
 static int keep(void *ctx, const struct hr_owned *s, bool is_ours, struct hr_err *err)
 {
 	struct hr_owner *o = ctx;
@@ -763,6 +771,7 @@ static void common_init(struct hr_owner *o)
 		.cloned = cloned,
 		.keep = keep,
 		.restore = restore,
+		.viewed = viewed,
 	};
 	for (uint32_t i = 0; i < o->set.n_shards; i++)
 		o->others[i] = !hr_holdings_has(&o->holdings, (uint16_t)i);

@@ -107,6 +107,11 @@ struct hr_owner_conf {
 		      struct hr_fold **fold, struct hr_log_start *start,
 		      struct hr_err *err);
 	void *newest_ctx;
+	/* The least link at which a configured view of this shard stands; 0: not known;
+	 * UINT64_MAX: there is no view. The committer's thread, when it is asked to write
+	 * a CONFIG of another fold version. NULL: nobody has views. */
+	uint64_t (*viewed)(const void *ctx, uint16_t shard);
+	const void *viewed_ctx;
 	struct rte_ring *closed[HR_WORKERS_MAX];
 	struct rte_ring *accepted[HR_WORKERS_MAX];
 	struct rte_ring *folded[HR_WORKERS_MAX];

@@ -125,6 +125,14 @@ static void note_lost(struct hr_log_start *lost, int result,
 	lost->lost_hash = head->hash;
 }
 
+/* The chain has got to another fold version; nothing older helps. */
+static void note_needed(uint32_t *needs_version, const struct hr_snapshot_head *head)
+{
+	if (hr_fold_version_check(head->fold_version, "", NULL) < 0 &&
+	    *needs_version < head->fold_version)
+		*needs_version = head->fold_version;
+}
+
 static int try_one(const struct recovering *r, struct hr_vault *vault,
 		   struct hr_recovered *shard, struct hr_snapshot_entry *entry,
 		   struct hr_err *err)
@@ -167,12 +175,15 @@ static int find_state(const struct recovering *r, struct hr_vault *vault,
 			vault->index.shard, (unsigned long long)entry->manifest.head.n,
 			err->text);
 		note_lost(&lost, result, &entry->manifest.head);
+		note_needed(&lost.needs_version, &entry->manifest.head);
 		entry->is_refused = true;
 	}
 	if (shard->fold == NULL)
 		memset(&shard->start, 0, sizeof(shard->start));
 	shard->start.lost_n = lost.lost_n;
 	shard->start.lost_hash = lost.lost_hash;
+	if (lost.needs_version > HR_FOLD_VERSION)
+		shard->start.needs_version = lost.needs_version;
 	return 0;
 }
 
@@ -223,6 +234,12 @@ int hr_recovery_newest(struct hr_fold **fold, struct hr_log_start *start,
 	hr_fold_free(found.mirror);
 	*fold = found.fold;
 	*start = found.start;
+	if (result == 0 && found.start.needs_version != 0) {
+		hr_fold_free(found.fold);
+		*fold = NULL;
+		return hr_fold_version_check(found.start.needs_version,
+					     "its newest snapshot is of", err);
+	}
 	return result < 0 ? result : found.fold != NULL;
 }
 

@@ -14,6 +14,14 @@
 
 /* ---- hooks ------------------------------------------------------------------------ */
 
+static uint64_t viewed(void *ctx, const struct hr_owned *s)
+{
+	const struct box *b = ctx;
+
+	(void)s;
+	return b->viewed;
+}
+
 static bool draw(void *ctx, void *out, size_t n)
 {
 	struct box *b = ctx;
@@ -199,6 +207,7 @@ static struct box *start_as(struct world *w, uint64_t seed,
 	struct hr_err err;
 
 	b->world = w;
+	b->viewed = UINT64_MAX;
 	b->random = seed * 0x9e3779b97f4a7c15u + 1;
 	fake_store_use(w->store);
 	fake_log_ops.open(&b->log, &log_conf, &err);
@@ -226,7 +235,8 @@ static struct box *start_as(struct world *w, uint64_t seed,
 			   .forget = forget,
 			   .cloned = cloned,
 			   .keep = keep,
-			   .restore = restore },
+			   .restore = restore,
+			   .viewed = viewed },
 	};
 	b->conf.file.setting[HR_CHAIN_MAX_EVENTS] = 1024;
 	b->conf.file.setting[HR_CHAIN_MAX_STREAMS] = 64;

@@ -20,6 +20,7 @@ struct box {
 	struct hr_record_clock clock;
 	struct hr_owned_conf conf;
 	struct hr_owned *owned;
+	uint64_t viewed; /* where its views stand; UINT64_MAX: it has none */
 	uint64_t random; /* state; equal ones draw equal ids */
 	bool is_paused;  /* a machine that stands still */
 	bool is_gone;    /* one that died: what it had under way comes or does not */
