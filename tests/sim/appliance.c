@@ -49,6 +49,19 @@ struct shard {
 	uint32_t n_told_early;
 	uint64_t stopped_us; /* the operator sees it since then */
 	struct sim_coro *publisher;
+	struct hr_log_start *restored; /* from, while it ran; NULL: it was not */
+};
+
+/* A look for a snapshot while everything runs; one at a time. */
+struct looking {
+	struct sim_coro *coro; /* NULL: nobody looks */
+	uint16_t shard;
+	uint64_t beyond_n;
+	struct hr_fold *fold;
+	struct hr_log_start *start;
+	int result;
+	bool is_over;
+	struct hr_err err;
 };
 
 struct sim_appliance {
@@ -62,6 +75,8 @@ struct sim_appliance {
 	bool is_open;            /* and what it begins with was read from snapshots */
 	bool is_stepping_soon, is_redis_soon;
 	uint64_t paused_until_us;
+	sim_flood flood;
+	void *flood_arg;
 
 	struct hr_log *log;
 	struct hr_owned_conf conf;
@@ -75,6 +90,7 @@ struct sim_appliance {
 	struct hr_beacon_rules rules;
 	struct hr_tokens tokens;
 	struct sim_coro *opening;
+	struct looking looking;
 	atomic_bool ends;
 	struct hr_recovery *recovery;
 	struct hr_snapshotter *snapshotter;
@@ -276,6 +292,94 @@ static int hook_keep(void *ctx, const struct hr_owned *s, bool is_ours,
 	(void)err;
 	a->others[s->shard] = !is_ours;
 	return 0;
+}
+
+/* ---- a snapshot, while the process runs: as owner.c does ---- */
+
+static void look_for_snapshot(void *arg)
+{
+	struct sim_appliance *a = arg;
+	struct looking *l = &a->looking;
+
+	sim_store_use(a->stores.log, step_soon, a);
+	l->result =
+		hr_recovery_newest(&l->fold, l->start, a->stores.config, a->stores.set,
+				   l->shard, l->beyond_n, &a->ends, &l->err);
+	l->is_over = true;
+	step_soon(a);
+}
+
+static void looking_drop(struct looking *l)
+{
+	sim_coro_free(l->coro);
+	hr_fold_free(l->fold);
+	free(l->start);
+	*l = (struct looking){ .coro = NULL };
+}
+
+static enum hr_restore look_begin(struct sim_appliance *a, uint16_t shard,
+				  uint64_t beyond_n)
+{
+	a->looking.shard = shard;
+	a->looking.beyond_n = beyond_n;
+	a->looking.start = calloc(1, sizeof(*a->looking.start));
+	if (a->looking.start == NULL)
+		abort();
+	a->looking.coro = sim_coro_new(a->stores.sim, look_for_snapshot, a);
+	return HR_RESTORE_LOOKING;
+}
+
+/* The shard that wanted it was stopped meanwhile. */
+static void looking_tidy(struct sim_appliance *a)
+{
+	struct looking *l = &a->looking;
+
+	if (l->is_over && a->shards[l->shard].owned.phase != HR_PHASE_RESTORING)
+		looking_drop(l);
+}
+
+static void take_state(struct sim_appliance *a, struct hr_owned *s)
+{
+	struct hr_link *told = hr_told_new(HR_TOLD_STATE, s->shard);
+	struct shard *shard = &a->shards[s->shard];
+
+	if (told == NULL)
+		abort();
+	told->release = state_release;
+	told->fold = a->looking.fold;
+	a->looking.fold = NULL;
+	free(shard->restored);
+	shard->restored = a->looking.start;
+	a->looking.start = NULL;
+	hr_feed_restart(a->feed, s->shard, shard->restored->chain.n);
+	hr_owned_hand_out(s, told);
+	sim_happened(a->stores.sim, SIM_RESTORES);
+	sim_trace(a->stores.sim, "appliance %u: shard %u goes on from link %llu",
+		  a->index, s->shard, (unsigned long long)shard->restored->chain.n);
+}
+
+static enum hr_restore hook_restore(void *ctx, struct hr_owned *s, uint64_t beyond_n,
+				    const struct hr_log_start **start,
+				    struct hr_err *err)
+{
+	struct sim_appliance *a = ctx;
+	struct looking *l = &a->looking;
+	enum hr_restore found;
+
+	if (l->coro == NULL)
+		return look_begin(a, s->shard, beyond_n);
+	if (l->shard != s->shard || !l->is_over)
+		return HR_RESTORE_LOOKING;
+	found = l->result < 0    ? HR_RESTORE_FAILED
+		: l->result == 0 ? HR_RESTORE_NOTHING
+				 : HR_RESTORED;
+	if (found == HR_RESTORE_FAILED)
+		*err = l->err;
+	if (found == HR_RESTORED)
+		take_state(a, s);
+	looking_drop(l);
+	*start = a->shards[s->shard].restored;
+	return found;
 }
 
 /* ---- the worker's half ---- */
@@ -571,6 +675,31 @@ static void take_closed(struct sim_appliance *a)
 	}
 }
 
+static bool add_event(struct shard *s, const char *json)
+{
+	const struct hr_item item = {
+		.kind = HR_ITEM_EVENT,
+		.codec = HR_CODEC_JSON,
+		.n_events = 1,
+		.received_us = hr_wall_us(),
+		.payload = { (const uint8_t *)json, (uint32_t)strlen(json) },
+	};
+
+	return hr_intake_add(&s->intake, &item, hr_mono_us()) == HR_DROP_NONE;
+}
+
+/* Whatever became free is used up at once. */
+static void fill(struct sim_appliance *a, struct shard *s)
+{
+	char json[HR_WIRE_DATAGRAM_MAX];
+
+	if (a->flood == NULL)
+		return;
+	do
+		a->flood(a->flood_arg, s->owned.shard, json, sizeof(json));
+	while (add_event(s, json));
+}
+
 static void step(struct sim_appliance *a)
 {
 	const struct hr_now now = { hr_mono_us(), hr_wall_us() };
@@ -592,7 +721,9 @@ static void step(struct sim_appliance *a)
 					  (uint32_t)c->epoch_min_interval_us, false);
 		take_closed(a);
 		hr_owned_step(&s->owned, &now);
+		fill(a, s);
 	}
+	looking_tidy(a);
 	if (is_busy)
 		step_soon(a);
 }
@@ -600,20 +731,19 @@ static void step(struct sim_appliance *a)
 bool sim_appliance_event(struct sim_appliance *a, uint16_t shard, const char *json)
 {
 	struct sim_env *before = sim_env_enter(&a->env);
-	struct hr_item item = {
-		.kind = HR_ITEM_EVENT,
-		.codec = HR_CODEC_JSON,
-		.n_events = 1,
-		.received_us = hr_wall_us(),
-		.payload = { (const uint8_t *)json, (uint32_t)strlen(json) },
-	};
-	bool took = a->is_open && sim_now(a->stores.sim) >= a->paused_until_us &&
-		    hr_intake_add(&a->shards[shard].intake, &item, hr_mono_us()) ==
-			    HR_DROP_NONE;
+	const bool took = a->is_open && sim_now(a->stores.sim) >= a->paused_until_us &&
+			  add_event(&a->shards[shard], json);
 
 	sim_env_enter(before);
 	step_soon(a);
 	return took;
+}
+
+void sim_appliance_flood(struct sim_appliance *a, sim_flood next, void *arg)
+{
+	a->flood = next;
+	a->flood_arg = arg;
+	step_soon(a);
 }
 
 /* ---- life and death ---- */
@@ -641,6 +771,7 @@ static void shard_start(struct sim_appliance *a, uint16_t i)
 		.closed_ring = a->closed,
 		.view = &s->owned.view,
 		.shard = i,
+		.reserve = 1,
 		.max_events = a->stores.config->epoch_max_events,
 	};
 	if (hr_fold_n(s->fold) > 0)
@@ -805,6 +936,8 @@ static void open_rooms(struct sim_appliance *a)
 			   hook_has_room, hook_hand_out, hook_kept, hook_first_kept,
 			   hook_forget, hook_cloned, NULL, NULL },
 	};
+	if (a->stores.has_snapshots)
+		a->conf.hooks.restore = hook_restore;
 	if (a->stores.has_holdings) {
 		a->conf.others = a->others;
 		a->conf.hooks.keep = hook_keep;
@@ -873,6 +1006,7 @@ static void shard_end(struct sim_appliance *a, struct shard *s)
 	for (uint32_t i = 0; i < s->n_told; i++)
 		hr_link_put(s->told[i]);
 	hr_fold_free(s->fold);
+	free(s->restored);
 	(void)a;
 }
 
@@ -882,6 +1016,8 @@ static void close_rooms(struct sim_appliance *a)
 
 	hr_snapshotter_stop(a->snapshotter);
 	a->snapshotter = NULL;
+	sim_coro_end(a->looking.coro);
+	looking_drop(&a->looking);
 	a->is_open = false;
 	while (rte_ring_dequeue(a->closed, &got) == 0)
 		hr_epoch_put(a->pool, got);
@@ -932,6 +1068,8 @@ void sim_appliance_pause(struct sim_appliance *a, uint64_t us)
 		a->paused_until_us = sim_now(a->stores.sim) + us;
 	if (!a->is_open)
 		sim_coro_pause(a->opening, us);
+	if (a->looking.coro != NULL)
+		sim_coro_pause(a->looking.coro, us);
 	if (a->snapshotter != NULL)
 		sim_coro_pause(sim_snapshotter_coro(a->snapshotter), us);
 	sim_appliance_stop_view(a, us);
@@ -957,6 +1095,11 @@ void sim_appliance_step_clock(struct sim_appliance *a, int64_t us)
 bool sim_appliance_owns(const struct sim_appliance *a, uint16_t shard)
 {
 	return a->is_open && a->shards[shard].owned.phase == HR_PHASE_READY;
+}
+
+bool sim_appliance_is_owner(const struct sim_appliance *a, uint16_t shard)
+{
+	return a->is_open && owns(a, shard);
 }
 
 /* ---- the operator ---- */

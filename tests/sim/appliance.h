@@ -55,12 +55,18 @@ void sim_appliance_datagram(struct sim_appliance *a, uint32_t sender,
 /* A headerless JSON event for a shard, nobody acknowledges it. Returns whether it was
  * taken (it may be lost yet). */
 bool sim_appliance_event(struct sim_appliance *a, uint16_t shard, const char *json);
+/* More of such events than there is ever room for, each as next() writes it; NULL: no
+ * more. */
+typedef void (*sim_flood)(void *arg, uint16_t shard, char *json, size_t max);
+void sim_appliance_flood(struct sim_appliance *a, sim_flood next, void *arg);
 
 /* Every shard is owned and everything taken is in the log and folded. */
 bool sim_appliance_is_quiet(const struct sim_appliance *a);
 /* A line a shard into the trace. */
 void sim_appliance_describe(const struct sim_appliance *a);
 bool sim_appliance_owns(const struct sim_appliance *a, uint16_t shard);
+/* By what it has read: its newest FENCE is this process's. */
+bool sim_appliance_is_owner(const struct sim_appliance *a, uint16_t shard);
 
 /* The operator: `shards take`; and what mends a shard that is stopped by name, if it has
  * been so for a while: `log accept-loss` where that is what it asks for, else another

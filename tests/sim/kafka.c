@@ -56,6 +56,8 @@ struct sim_kafka {
 	struct coordinator *coordinators;
 	struct hr_kafka *clients;
 	uint64_t n_transactions;
+	void (*begins)(void *arg, void *owner, uint16_t shard);
+	void *begins_arg;
 };
 
 static struct sim_kafka *current;
@@ -649,11 +651,19 @@ static bool is_lost(struct hr_kafka *k)
 	return sim_strikes(k->kafka->sim, k->kafka->faults.answer_lost);
 }
 
+/* "headrace.<data set>.topics.<shard>" */
+static uint16_t shard_of(const struct hr_kafka *k)
+{
+	return (uint16_t)strtoul(strrchr(k->transactional_id, '.') + 1, NULL, 10);
+}
+
 rd_kafka_error_t *rd_kafka_init_transactions(rd_kafka_t *rk, int timeout_ms)
 {
 	struct hr_kafka *k = &rk->kafka;
 	struct coordinator *c = coordinator_of(k);
 
+	if (k->kafka->begins != NULL)
+		k->kafka->begins(k->kafka->begins_arg, k->owner, shard_of(k));
 	request(k);
 	transaction_end(k->kafka, c, ABORTED);
 	k->epoch = ++c->epoch;
@@ -910,6 +920,13 @@ void sim_kafka_forget(struct sim_kafka *kafka, void *owner)
 			hr_kafka_put(k);
 		k = next;
 	}
+}
+
+void sim_kafka_watch(struct sim_kafka *k,
+		     void (*begins)(void *arg, void *owner, uint16_t shard), void *arg)
+{
+	k->begins = begins;
+	k->begins_arg = arg;
 }
 
 void sim_kafka_calm(struct sim_kafka *kafka)

@@ -34,6 +34,9 @@ void sim_kafka_free(struct sim_kafka *kafka);
 void sim_kafka_use(struct sim_kafka *kafka, void *owner);
 /* The process of these clients died: they are gone, what they had sent is not. */
 void sim_kafka_forget(struct sim_kafka *kafka, void *owner);
+/* Called before a producer of this owner fences every other one of the shard. */
+void sim_kafka_watch(struct sim_kafka *kafka,
+		     void (*begins)(void *arg, void *owner, uint16_t shard), void *arg);
 /* No more faults from here on. */
 void sim_kafka_calm(struct sim_kafka *kafka);
 

@@ -56,6 +56,7 @@ static const char *const happenings[] = {
 	[SIM_CUTS] = "cuts",
 	[SIM_LOSSES] = "losses accepted",
 	[SIM_TAKES] = "shards taken",
+	[SIM_RESTORES] = "restored while they ran",
 	[SIM_CLONES] = "clones",
 };
 

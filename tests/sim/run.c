@@ -24,6 +24,11 @@
 #define DATAGRAM_EVENTS 16u /* more than one can hold: a link has room for it */
 #define STREAMS_MAX 64u     /* that there is room for, whatever the chain says */
 
+#define FLOOD_US (20 * SIM_SECOND)
+#define FLOOD_APPEND_US 50000u /* so that it is not too many events */
+#define FLOOD_CLICKS 12u
+#define FLOOD_BYTES 1300 /* as large as a datagram may be, nearly */
+
 #define EVENTS_TOPIC "user_events"
 #define POSITIONS_TOPIC "headrace.positions"
 
@@ -46,6 +51,7 @@ struct run {
 	uint64_t event_us; /* mean time between two events */
 	uint64_t guest_us; /* the same of those without acknowledgement */
 	uint64_t n_guests;
+	bool is_flooded; /* in the end */
 };
 
 /* ---- what is drawn ---- */
@@ -248,13 +254,12 @@ static void clock_step(struct sim *sim, void *arg, uint64_t number)
 }
 
 /* The next event of a user; each has one sender, as an application would have it. */
-static void click(struct sim *sim, void *arg, uint64_t number)
+static void click_once(struct run *r)
 {
-	struct run *r = arg;
+	struct sim *sim = &r->sim;
 	uint32_t user = (uint32_t)sim_below(&sim->random, USERS);
 	char name[16], product[16], category[16];
 
-	(void)number;
 	(void)snprintf(name, sizeof(name), "user%u", user);
 	(void)snprintf(product, sizeof(product), "p%llu",
 		       (unsigned long long)sim_below(&sim->random, PRODUCTS));
@@ -262,6 +267,14 @@ static void click(struct sim *sim, void *arg, uint64_t number)
 		       (unsigned long long)sim_below(&sim->random, 3));
 	(void)sim_sender_track(r->senders[user % SENDERS], name, ++r->orders[user],
 			       sim_once_in(&sim->random, 4), product, category);
+}
+
+static void click(struct sim *sim, void *arg, uint64_t number)
+{
+	struct run *r = arg;
+
+	(void)number;
+	click_once(r);
 	again(sim, r->event_us, click, r);
 }
 
@@ -372,6 +385,18 @@ static void landed(void *arg, uint16_t shard, const struct sim_record *record)
 	sim_judge_record(r->judge, shard, record->bytes, record->n_bytes);
 }
 
+/* A publisher that begins puts out every other one of its shard: only the owner may. */
+static void publishes(void *arg, void *appliance, uint16_t shard)
+{
+	struct run *r = arg;
+
+	if (!sim_appliance_is_owner(appliance, shard))
+		sim_violated(&r->sim, "I9",
+			     "an appliance publishes for shard %u, which it knows to "
+			     "be another's",
+			     shard);
+}
+
 /* ---- a run ---- */
 
 /* Old streams and full tables, within the length of a run. */
@@ -472,6 +497,7 @@ static void open_stores(struct run *r)
 	sim_store_watch(r->store, landed, r);
 	r->redis = sim_redis_new(sim);
 	r->kafka = sim_kafka_new(sim, &faults);
+	sim_kafka_watch(r->kafka, publishes, r);
 	sim_kafka_topic_make(r->kafka, EVENTS_TOPIC, PARTITIONS);
 	for (size_t i = 0; i < sizeof(topics) / sizeof(topics[0]); i++)
 		sim_kafka_topic_make(r->kafka, topics[i], SHARDS);
@@ -562,6 +588,9 @@ static void open_all(struct run *r)
 		r->senders[i] = sim_sender_new(&sender);
 	}
 	r->guest_us = draw_us(sim, 5, 500);
+	/* Not where what waits for a second is too old, or a shard may have to be mended. */
+	r->is_flooded = r->config.dedup_max == DEDUP_MAX && sim->faults.cut_us == 0 &&
+			sim_once_in(&sim->random, 4);
 	r->event_us = 2000 + sim_below(&sim->random, 200000);
 	r->faults_end_us =
 		sim->now_us + 5 * SIM_SECOND + sim_below(&sim->random, 40 * SIM_SECOND);
@@ -624,6 +653,78 @@ static const char *what_is_open(struct run *r)
 				   r->kafka, EVENTS_TOPIC, POSITIONS_TOPIC);
 }
 
+/* ---- a flood ---- */
+
+static void flood_event(void *arg, uint16_t shard, char *json, size_t max)
+{
+	static const char form[] =
+		"\"pad\":\"%0*u\",\"user_id\":\"%s\",\"event_type\":\"purchase\","
+		"\"mark\":\"f%llu\"}";
+	struct run *r = arg;
+	char user[16];
+
+	for (uint32_t i = 0;; i++) {
+		(void)snprintf(user, sizeof(user), "guest%u", i);
+		if ((hr_murmur2(user, strlen(user)) & 0x7fffffff) % SHARDS == shard)
+			break;
+	}
+	json[0] = '{';
+	(void)snprintf(json + 1, max - 1, form, FLOOD_BYTES, 0u, user,
+		       (unsigned long long)++r->n_guests);
+}
+
+static bool is_drained(const struct run *r)
+{
+	for (uint32_t i = 0; i < SENDERS; i++)
+		if (!sim_sender_is_drained(r->senders[i]))
+			return false;
+	return true;
+}
+
+static void pass(struct run *r, uint64_t us)
+{
+	const uint64_t until_us = r->sim.now_us + us;
+
+	while (sim_step(&r->sim, until_us))
+		;
+}
+
+static void click_and_drain(struct run *r, uint64_t until_us)
+{
+	for (uint32_t i = 0; i < FLOOD_CLICKS; i++)
+		click_once(r);
+	while (!r->sim.is_over && !is_drained(r) && r->sim.now_us < until_us)
+		pass(r, SIM_SECOND / 100);
+}
+
+static void set_flood(struct run *r, sim_flood next)
+{
+	for (uint32_t i = 0; i < APPLIANCES; i++)
+		sim_appliance_flood(r->appliances[i], next, r);
+}
+
+/* What nobody acknowledges takes all the room there is. Streams go on all the same. */
+static void flood(struct run *r)
+{
+	/* First the senders find out whom to ask. */
+	r->end_us = r->sim.now_us + 90 * SIM_SECOND;
+	click_and_drain(r, r->end_us);
+	if (!is_drained(r))
+		return;
+	sim_trace(&r->sim, "a flood of events that nobody acknowledges");
+	r->sim.faults.append_us = FLOOD_APPEND_US;
+	set_flood(r, flood_event);
+	pass(r, SIM_SECOND / 20);
+	click_and_drain(r, r->sim.now_us + FLOOD_US);
+	if (!is_drained(r))
+		sim_violated(&r->sim, "liveness",
+			     "a sender waits for %llu s beside events that nobody "
+			     "acknowledges",
+			     (unsigned long long)(FLOOD_US / SIM_SECOND));
+	set_flood(r, NULL);
+	r->end_us = r->sim.now_us + 90 * SIM_SECOND;
+}
+
 static void check_end(struct run *r)
 {
 	struct sim *sim = &r->sim;
@@ -635,6 +736,12 @@ static void check_end(struct run *r)
 		sim_judge_redis(r->judge, r->redis, true);
 	sim_judge_topics(r->judge, r->kafka, EVENTS_TOPIC, POSITIONS_TOPIC, true);
 	sim_judge_end(r->judge);
+}
+
+static void converge(struct run *r)
+{
+	while (!r->sim.is_over && r->sim.now_us < r->end_us && what_is_open(r) != NULL)
+		pass(r, SIM_SECOND);
 }
 
 static void close_all(struct run *r)
@@ -666,12 +773,10 @@ void sim_run(uint64_t seed, int mutant, uint32_t trace_lines, struct sim_result 
 	while (sim_step(&r->sim, r->faults_end_us))
 		;
 	calm(r);
-	while (!r->sim.is_over && r->sim.now_us < r->end_us &&
-	       what_is_open(r) != NULL) {
-		uint64_t until_us = r->sim.now_us + SIM_SECOND;
-
-		while (sim_step(&r->sim, until_us))
-			;
+	converge(r);
+	if (r->is_flooded && !r->sim.is_over && what_is_open(r) == NULL) {
+		flood(r);
+		converge(r);
 	}
 	if (!r->sim.is_over)
 		check_end(r);

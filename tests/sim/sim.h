@@ -85,6 +85,7 @@ enum sim_happening {
 	SIM_CUTS,      /* that took accepted links */
 	SIM_LOSSES,    /* accepted by the operator */
 	SIM_TAKES,     /* of a shard, by command */
+	SIM_RESTORES,  /* of a shard from a snapshot, while its process ran */
 	SIM_CLONES,    /* of an appliance */
 	SIM_HAPPENINGS,
 };
