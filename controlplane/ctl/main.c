@@ -18,6 +18,7 @@
 #include "controlplane/ctl/shards.h"
 #include "controlplane/ctl/stop.h"
 #include "dataplane/log/record.h"
+#include "controlplane/ctl/view.h"
 
 #define COMMAND_MS 10000u
 #define CONFIG_DEFAULT "/etc/headrace/headrace.yaml"
@@ -35,6 +36,8 @@ static const char usage[] =
 	"       headracectl [--config FILE | --run-dir DIR] clock accept\n"
 	"       headracectl [--config FILE] checkpoint make | list\n"
 	"       headracectl [--config FILE] checkpoint restore NAME FOLDER\n"
+	"       headracectl [--config FILE] [--json] [--shard N] view audit "
+	"[redis|topics]\n"
 	"\n"
 	"  status  what runs, how it goes, and whether the ledgers balance\n"
 	"          exit code 0: ready, 1: not ready, 3: nothing runs\n"
@@ -63,13 +66,20 @@ static const char usage[] =
 	"          both read the log itself, whatever runs; exit code 0: no fault,\n"
 	"          1: one, or the log cannot be read\n"
 	"\n"
+	"  view audit  every value in Redis and every record of the topics beside "
+	"what\n"
+	"              folding the log says; only reads, whatever runs; exit code 0:\n"
+	"              all is right, 1: not, or it could not be compared\n"
+	"\n"
 	"  --config FILE  whose appliance.run_dir is meant (" CONFIG_DEFAULT ")\n"
 	"  --run-dir DIR  the run folder itself\n"
+	"  --shard N      that shard alone\n"
 	"  --json         one JSON object on standard output\n";
 
 struct options {
 	const char *config, *run_dir;
 	bool json;
+	int shard; /* -1: none was named */
 };
 
 static int bad_usage(const char *why)
@@ -255,6 +265,23 @@ static int log_verb(const struct options *o, int n, char **words)
 					     : log_verify(o, config, n, words);
 }
 
+static bool is_view(const char *word)
+{
+	return strcmp(word, "redis") == 0 || strcmp(word, "topics") == 0;
+}
+
+/* "view audit". */
+static int view_verb(const struct options *o, int n, char **words)
+{
+	const char *config = o->config != NULL ? o->config : CONFIG_DEFAULT;
+
+	if (n >= 2 && n <= 3 && strcmp(words[1], "audit") == 0 &&
+	    (n == 2 || is_view(words[2])))
+		return hr_view_audit(stdout, config, n == 3 ? words[2] : NULL, o->shard,
+				     o->json);
+	return bad_usage("view audit [redis|topics]");
+}
+
 static int do_verb(const struct options *o, int n, char **words)
 {
 	const char *verb = words[0];
@@ -265,6 +292,10 @@ static int do_verb(const struct options *o, int n, char **words)
 			return bad_usage("check takes one file");
 		return hr_check(stdout, words[1], o->json);
 	}
+	if (strcmp(verb, "view") == 0)
+		return view_verb(o, n, words);
+	if (o->shard >= 0)
+		return bad_usage("--shard belongs to view");
 	r = log_verb(o, n, words);
 	if (r >= 0)
 		return r;
@@ -302,14 +333,16 @@ int main(int argc, char **argv)
 		{ "config", required_argument, NULL, 'c' },
 		{ "run-dir", required_argument, NULL, 'r' },
 		{ "json", no_argument, NULL, 'j' },
+		{ "shard", required_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct options o = { 0 };
+	struct options o = { .shard = -1 };
+	uint64_t shard;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "c:r:jhV", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "c:r:js:hV", long_options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			o.config = optarg;
@@ -319,6 +352,11 @@ int main(int argc, char **argv)
 			break;
 		case 'j':
 			o.json = true;
+			break;
+		case 's':
+			if (!number_read(optarg, UINT16_MAX, &shard))
+				return bad_usage("--shard takes a number");
+			o.shard = (int)shard;
 			break;
 		case 'h':
 			fputs(usage, stdout);

@@ -6,8 +6,10 @@
  * pointers to them.
  */
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -240,6 +242,32 @@ static int add_letter(struct hr_topics_batch *b, const struct hr_link *link,
 	       sizeof(item.source));
 	append(b, HR_TOPIC_DEAD_LETTERS, record, partition);
 	return 0;
+}
+
+/* "192.0.2.1:5000", "[2001:db8::1]:5000", or "unknown". */
+static void print_source(const struct hr_topics_letter *letter, char *out, size_t max)
+{
+	char address[INET6_ADDRSTRLEN];
+	int family = letter->family == 4 ? AF_INET : AF_INET6;
+
+	if ((letter->family != 4 && letter->family != 6) ||
+	    inet_ntop(family, letter->source, address, sizeof(address)) == NULL)
+		snprintf(out, max, "unknown");
+	else
+		snprintf(out, max, letter->family == 4 ? "%s:%u" : "[%s]:%u", address,
+			 letter->source_port);
+}
+
+void hr_topics_letter_print(const struct hr_topics_letter *letter,
+			    struct hr_topics_letter_texts *out)
+{
+	const struct hr_reject_row *row = &hr_reject_rows[letter->reject];
+
+	out->reason = row->label;
+	out->detail = row->text;
+	print_source(letter, out->source, sizeof(out->source));
+	snprintf(out->key_id, sizeof(out->key_id), "%u", letter->key_id);
+	hr_time_iso((int64_t)(letter->received_us / 1000), out->received);
 }
 
 /* Take back what was added behind `before`. */

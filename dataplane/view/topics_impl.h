@@ -15,6 +15,7 @@
  *   topics_producer.c   its transactions: begin to commit
  *   topics_batch.c      links to records
  *   topics_position.c   the record of headrace.positions as text
+ *   topics_there.c      what is in the partitions, for audit and repair
  *
  * Exactly once: the position of a shard is the last record of each transaction that
  * moves it, and every new producer reads it after init_transactions() has fenced its
@@ -57,6 +58,9 @@ struct hr_topics_shape {
 	uint32_t n_shards;
 	uint32_t n_partitions[HR_TOPIC_COUNT]; /* whole topic; 0: not written */
 };
+
+void hr_topics_shape_of(struct hr_topics_shape *s, const struct hr_config *config,
+			const struct hr_data_set *set, uint16_t shard);
 
 static inline uint32_t hr_topics_own(const struct hr_topics_shape *s, enum hr_topic t)
 {
@@ -118,6 +122,15 @@ struct hr_topics_letter {
 	uint8_t source[16];
 	uint64_t received_us;
 };
+
+/* The same as texts of the record's headers. */
+struct hr_topics_letter_texts {
+	const char *reason, *detail;
+	char source[64], key_id[16], received[HR_TIME_ISO_BYTES]; /* the last: no NUL */
+};
+
+void hr_topics_letter_print(const struct hr_topics_letter *letter,
+			    struct hr_topics_letter_texts *out);
 
 struct hr_topics_chunk;
 

@@ -19,6 +19,18 @@ const char *const hr_topic_names[HR_TOPIC_COUNT] = {
 	[HR_TOPIC_DEAD_LETTERS] = "dead_letters",
 };
 
+void hr_topics_shape_of(struct hr_topics_shape *s, const struct hr_config *c,
+			const struct hr_data_set *set, uint16_t shard)
+{
+	*s = (struct hr_topics_shape){ .shard = shard, .n_shards = set->n_shards };
+	if (c->topics_encoding != HR_ENCODING_JSON)
+		return;
+	s->n_partitions[HR_TOPIC_USER_EVENTS] = c->user_events_partitions;
+	s->n_partitions[HR_TOPIC_PRODUCT_VIEWS] = c->product_views_partitions;
+	s->n_partitions[HR_TOPIC_PURCHASES] = c->purchases_partitions;
+	s->n_partitions[HR_TOPIC_DEAD_LETTERS] = c->dead_letters_partitions;
+}
+
 int hr_topics_ends_init(struct hr_topics_ends *ends,
 			const struct hr_topics_shape *shape)
 {

@@ -12,7 +12,6 @@
  * (KAFKA-17754). The library does not tell, so closed sockets are counted.
  */
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -115,34 +114,17 @@ static int produce_one(struct hr_topics_publisher *p, const rd_kafka_vu_t *parts
 	}
 }
 
-/* "192.0.2.1:5000", "[2001:db8::1]:5000", or "unknown". */
-static void print_source(const struct hr_topics_letter *letter, char *out, size_t max)
-{
-	char address[INET6_ADDRSTRLEN];
-	int family = letter->family == 4 ? AF_INET : AF_INET6;
-
-	if ((letter->family != 4 && letter->family != 6) ||
-	    inet_ntop(family, letter->source, address, sizeof(address)) == NULL)
-		snprintf(out, max, "unknown");
-	else
-		snprintf(out, max, letter->family == 4 ? "%s:%u" : "[%s]:%u", address,
-			 letter->source_port);
-}
-
 static rd_kafka_headers_t *letter_headers(const struct hr_topics_letter *letter)
 {
-	const struct hr_reject_row *row = &hr_reject_rows[letter->reject];
 	rd_kafka_headers_t *headers = rd_kafka_headers_new(5);
-	char source[INET6_ADDRSTRLEN + 10], key_id[16], received[HR_TIME_ISO_BYTES];
+	struct hr_topics_letter_texts t;
 
-	print_source(letter, source, sizeof(source));
-	snprintf(key_id, sizeof(key_id), "%u", letter->key_id);
-	hr_time_iso((int64_t)(letter->received_us / 1000), received);
-	rd_kafka_header_add(headers, "reason", -1, row->label, -1);
-	rd_kafka_header_add(headers, "detail", -1, row->text, -1);
-	rd_kafka_header_add(headers, "source", -1, source, -1);
-	rd_kafka_header_add(headers, "key_id", -1, key_id, -1);
-	rd_kafka_header_add(headers, "received", -1, received, sizeof(received));
+	hr_topics_letter_print(letter, &t);
+	rd_kafka_header_add(headers, "reason", -1, t.reason, -1);
+	rd_kafka_header_add(headers, "detail", -1, t.detail, -1);
+	rd_kafka_header_add(headers, "source", -1, t.source, -1);
+	rd_kafka_header_add(headers, "key_id", -1, t.key_id, -1);
+	rd_kafka_header_add(headers, "received", -1, t.received, sizeof(t.received));
 	return headers;
 }
 

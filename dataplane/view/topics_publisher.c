@@ -39,19 +39,6 @@
 
 /* ---- making ----------------------------------------------------------------------- */
 
-static void shape_of(struct hr_topics_shape *s, const struct hr_view *v, uint16_t shard)
-{
-	const struct hr_config *c = v->config;
-
-	*s = (struct hr_topics_shape){ .shard = shard, .n_shards = v->set.n_shards };
-	if (!v->writes_events)
-		return;
-	s->n_partitions[HR_TOPIC_USER_EVENTS] = c->user_events_partitions;
-	s->n_partitions[HR_TOPIC_PRODUCT_VIEWS] = c->product_views_partitions;
-	s->n_partitions[HR_TOPIC_PURCHASES] = c->purchases_partitions;
-	s->n_partitions[HR_TOPIC_DEAD_LETTERS] = c->dead_letters_partitions;
-}
-
 static uint64_t batch_max(const struct hr_view *v)
 {
 	uint64_t share = BATCHES_MAX_BYTES / v->set.n_shards;
@@ -75,7 +62,7 @@ int hr_topics_publisher_init(struct hr_topics_publisher *p, struct hr_view *view
 	pthread_condattr_t attr;
 
 	p->view = view;
-	shape_of(&p->shape, view, shard);
+	hr_topics_shape_of(&p->shape, view->config, &view->set, shard);
 	p->batch_max_bytes = batch_max(view);
 	p->batch_bytes = p->batch_max_bytes;
 	p->interval_us = least_interval(view);
