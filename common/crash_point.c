@@ -115,7 +115,7 @@ __attribute__((constructor)) static void read_marks(void)
 void hr_crash_if_marked(enum hr_crash_mark mark, const uint8_t *bytes, uint32_t n)
 {
 	const char *text = marks[mark];
-	int *volatile nowhere = NULL;
+	volatile int *volatile nowhere = NULL;
 
 	if (text == NULL || memmem(bytes, n, text, strlen(text)) == NULL)
 		return;

@@ -15,6 +15,7 @@
 #include "common/control.h"
 #include "common/log.h"
 #include "dataplane/dataplane.h"
+#include "dataplane/poison/poison.h"
 #include "dataplane/shard/ring.h"
 #include "dataplane/stats/names.h"
 
@@ -86,6 +87,33 @@ static void add_rows(struct hr_dataplane *d)
 	}
 }
 
+/* What is known when the process begins is what it goes by. */
+static void add_poison_rows(struct hr_dataplane *d)
+{
+	static const char *const labels[HR_DEATH_KINDS] = {
+		[HR_DEATH_LINK] = "link",
+		[HR_DEATH_DATAGRAM] = "datagram",
+	};
+	const struct hr_deaths *list = hr_poison_deaths();
+
+	for (uint32_t kind = HR_DEATH_LINK; kind < HR_DEATH_KINDS; kind++) {
+		uint32_t n_barred = 0;
+
+		for (uint32_t i = 0; i < list->n[kind]; i++)
+			n_barred += hr_death_is_barred(&list->rows[kind][i]);
+		hr_stat_set(hr_stats_add_metric(d->stats, HR_METRIC_POISON_RECORDS,
+						"what=\"%s\",deaths=\"once\"",
+						labels[kind]),
+			    list->n[kind] - n_barred);
+		hr_stat_set(hr_stats_add_metric(d->stats, HR_METRIC_POISON_RECORDS,
+						"what=\"%s\",deaths=\"twice\"",
+						labels[kind]),
+			    n_barred);
+	}
+	hr_stat_set(hr_stats_add_metric(d->stats, HR_METRIC_POISON_FORGOTTEN, "%s", ""),
+		    list->forgotten);
+}
+
 int hr_dataplane_begin(struct hr_dataplane *d, struct hr_err *err)
 {
 	char path[PATH_BYTES];
@@ -96,6 +124,7 @@ int hr_dataplane_begin(struct hr_dataplane *d, struct hr_err *err)
 	if (r < 0)
 		return r;
 	add_rows(d);
+	add_poison_rows(d);
 	r = hr_stats_publish(d->stats, err);
 	if (r == 0)
 		r = hr_stats_open_own(&d->reader, d->stats);
@@ -265,6 +294,7 @@ static int make_worker(struct hr_dataplane *d, uint32_t id, struct hr_err *err)
 			   .n_shards = (uint16_t)d->set.n_shards,
 			   .insecure = d->config.insecure },
 		.udp_ports = &d->udp_ports,
+		.barred = hr_poison_datagrams(),
 		.intakes = d->intakes,
 		.seats = d->seats,
 		.max_age_us = d->config.stream_max_age_us,

@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "dataplane/control/commands.h"
 #include "dataplane/dataplane.h"
+#include "dataplane/poison/poison.h"
 
 #define ROUND_MS 100
 #define STARTING_ROUND_MS 5
@@ -161,6 +162,18 @@ static int serve(struct process *p, struct hr_err *err)
 	return r;
 }
 
+/* Without it nothing is remembered, and everything else goes on. */
+static void begin_poison(const struct hr_config *config)
+{
+	struct hr_err err;
+
+	if (hr_poison_begin(config->state_dir, &err) < 0)
+		hr_warn("poison",
+			"appliance.state_dir: %s: a record that kills the dataplane is "
+			"not remembered",
+			err.text);
+}
+
 static int run(struct process *p, const char *config)
 {
 	struct hr_dataplane *d = &p->dataplane;
@@ -170,6 +183,7 @@ static int run(struct process *p, const char *config)
 
 	if (r == 0) {
 		hr_log_set_level(d->config.log_level);
+		begin_poison(&d->config);
 		r = p->signals = open_signals(&err);
 	}
 	if (r >= 0)

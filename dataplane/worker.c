@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/crash_point.h"
 #include "common/mutant.h"
+#include "dataplane/poison/poison.h"
 #include "dataplane/stats/names.h"
 #include "dataplane/worker.h"
 
@@ -406,6 +407,7 @@ int hr_worker_run(void *arg)
 	bool had_work = false;
 
 	take_precedence();
+	hr_poison_arm_thread();
 	w->last_us = w->second_us = hr_mono_us();
 	while (phase < HR_WORK_END) {
 		const struct hr_now now = { hr_mono_us(), hr_wall_us() };

@@ -279,6 +279,46 @@ static void print_log(FILE *to, const json_t *log)
 	fputc('\n', to);
 }
 
+static void print_poison_of(FILE *to, const json_t *rows, bool *is_first)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		title(to, *is_first ? "poison" : "");
+		*is_first = false;
+		if (json_is_string(get(row, "fingerprint")))
+			fprintf(to, "a datagram of %lld bytes, fingerprint %s,",
+				(long long)integer(row, "bytes"),
+				text(row, "fingerprint"));
+		else
+			fprintf(to, "link %lld of shard %lld, hash %s,",
+				(long long)integer(row, "link"),
+				(long long)integer(row, "shard"), text(row, "hash"));
+		fprintf(to, " killed the dataplane %s\n",
+			is_true(row, "barred") ? "twice: not tried again"
+					       : "once: tried once more");
+	}
+}
+
+/* What killed the dataplane; mostly nothing has. */
+static void print_poison(FILE *to, const json_t *poison)
+{
+	bool is_first = true;
+
+	print_poison_of(to, get(poison, "links"), &is_first);
+	print_poison_of(to, get(poison, "datagrams"), &is_first);
+	if (json_is_integer(get(poison, "forgotten")) &&
+	    integer(poison, "forgotten") > 0) {
+		title(to, is_first ? "poison" : "");
+		fprintf(to,
+			"%lld more found no room in the list: they may kill it "
+			"again\n",
+			(long long)integer(poison, "forgotten"));
+	}
+}
+
 static void print_rates(FILE *to, const json_t *rates)
 {
 	if (!json_is_object(rates))
@@ -401,6 +441,7 @@ void hr_report_print(FILE *to, const json_t *report)
 	print_views(to, get(report, "views"));
 	print_snapshots(to, get(report, "snapshots"));
 	print_log(to, get(report, "log"));
+	print_poison(to, get(report, "poison"));
 	print_rates(to, get(report, "rates"));
 	print_latencies(to, get(report, "latency"));
 	print_reasons(to, "refused", get(report, "refused"),

@@ -142,6 +142,7 @@ json_t *hr_report_build(const struct hr_report_sources *from)
 	json_object_set_new(out, "views", hr_segment_views(from->stats, d));
 	json_object_set_new(out, "snapshots", share_list(d, "snapshots"));
 	json_object_set_new(out, "log", share(d, "log"));
+	json_object_set_new(out, "poison", share(d, "poison"));
 	json_object_set_new(out, "rates",
 			    from->rates == NULL ? json_null() : from->rates);
 	json_object_set_new(out, "latency", hr_segment_latency(from->stats));

@@ -2,6 +2,7 @@
 
 /* A datagram with a header, judged in the order of drops.def. */
 
+#include "common/crash_point.h"
 #include "dataplane/beacon/beacon.h"
 #include "dataplane/beacon/event.h"
 
@@ -56,6 +57,7 @@ enum hr_drop hr_beacon_read(const struct hr_beacon_rules *rules, const uint8_t *
 		return drop;
 	if (out->kind != HR_KIND_DATA)
 		return HR_DROP_HANDSHAKE;
+	HR_CRASH_IF_MARKED(PARSE, out->payload.p, out->payload.n);
 	return hr_frames_fit(out->codec, out->payload, out->n_events) ? HR_DROP_NONE
 								      : HR_DROP_FRAMING;
 }
@@ -91,6 +93,7 @@ enum hr_drop hr_beacon_ask(const struct hr_beacon_rules *rules,
 	drop = judge_data_set(rules, out);
 	if (drop != HR_DROP_NONE || out->kind != HR_KIND_DATA)
 		return drop;
+	HR_CRASH_IF_MARKED(PARSE, out->payload.p, out->payload.n);
 	return hr_frames_fit(out->codec, out->payload, out->n_events) ? HR_DROP_NONE
 								      : HR_DROP_FRAMING;
 }

@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/control.h"
 #include "dataplane/control/commands.h"
+#include "dataplane/poison/poison.h"
 
 static const char *const state_names[] = {
 	[HR_STATE_STARTING] = "starting",
@@ -181,6 +182,44 @@ static json_t *growth(const struct hr_dataplane *d)
 		"disk_free", left, "why_unknown", why);
 }
 
+/* What killed the dataplane, as this start found it. */
+static json_t *poison_rows(enum hr_death_kind kind)
+{
+	const struct hr_deaths *list = hr_poison_deaths();
+	json_t *rows = json_array();
+
+	for (uint32_t i = 0; i < list->n[kind]; i++) {
+		const struct hr_death *death = &list->rows[kind][i];
+		char id[HR_ID128_TEXT];
+		json_t *row = json_pack(
+			"{s:i,s:b,s:i,s:I}", "deaths", (int)death->deaths, "barred",
+			(int)hr_death_is_barred(death), "signal", (int)death->signal,
+			"last_us", (json_int_t)death->wall_us);
+
+		if (kind == HR_DEATH_LINK) {
+			hr_id128_print(id, &death->hash);
+			json_object_set_new(row, "shard", json_integer(death->shard));
+			json_object_set_new(row, "link",
+					    json_integer((json_int_t)death->number));
+			json_object_set_new(row, "hash", json_string(id));
+		} else {
+			snprintf(id, sizeof(id), "%016llx",
+				 (unsigned long long)death->number);
+			json_object_set_new(row, "fingerprint", json_string(id));
+			json_object_set_new(row, "bytes", json_integer(death->bytes));
+		}
+		json_array_append_new(rows, row);
+	}
+	return rows;
+}
+
+static json_t *poison(void)
+{
+	return json_pack("{s:o,s:o,s:i}", "links", poison_rows(HR_DEATH_LINK),
+			 "datagrams", poison_rows(HR_DEATH_DATAGRAM), "forgotten",
+			 (int)hr_poison_deaths()->forgotten);
+}
+
 static json_t *status(const struct hr_dataplane *d)
 {
 	json_t *reasons = json_array();
@@ -190,14 +229,14 @@ static json_t *status(const struct hr_dataplane *d)
 	if (d->state == HR_STATE_RUNNING)
 		hr_id128_print(data_set, &d->set.id);
 	return json_pack(
-		"{s:s,s:s,s:i,s:s,s:b,s:o,s:s,s:s,s:i,s:i,s:i,s:o,s:o,s:o,s:o,s:o}",
+		"{s:s,s:s,s:i,s:s,s:b,s:o,s:s,s:s,s:i,s:i,s:i,s:o,s:o,s:o,s:o,s:o,s:o}",
 		"program", "headrace-dataplane", "version", HR_VERSION, "pid",
 		(int)getpid(), "state", state_names[d->state], "ready", (int)ready,
 		"reasons", reasons, "name", d->config.name, "data_set", data_set,
 		"generation", (int)d->config.generation, "n_shards",
 		(int)d->config.n_shards, "workers", (int)d->config.n_workers, "shards",
 		shards(d), "views", views(d), "ports", ports(d), "snapshots",
-		snapshots(d), "log", growth(d));
+		snapshots(d), "log", growth(d), "poison", poison());
 }
 
 /* Of the member "shard"; -1: there is none that can be one. */

@@ -10,6 +10,7 @@
 #include "common/mutant.h"
 #include "dataplane/fold/fold_impl.h"
 #include "dataplane/fold/poison.h"
+#include "dataplane/poison/notes.h"
 
 #define CACHE_LINE 64u
 #define LOSS_BYTES 24u
@@ -304,7 +305,7 @@ int hr_fold_take(struct hr_fold *fold, const struct hr_link *link,
 	return 0;
 }
 
-int hr_fold_begin(struct hr_fold *fold, struct hr_link *link)
+static int begin(struct hr_fold *fold, struct hr_link *link)
 {
 	struct hr_window_gaps gaps = { 0, 0 };
 	char prefix[HR_MADE_PREFIX_MAX + 1];
@@ -330,6 +331,16 @@ int hr_fold_begin(struct hr_fold *fold, struct hr_link *link)
 	hr_digest_begin(&fold->rows);
 	fold->phase = link->body_kind == HR_BODY_EPOCH ? HR_FOLD_EVENTS : HR_FOLD_USERS;
 	return 0;
+}
+
+int hr_fold_begin(struct hr_fold *fold, struct hr_link *link)
+{
+	int r;
+
+	hr_note_link(link->shard, link->n, &link->hash);
+	r = begin(fold, link);
+	hr_note_link_is_done();
+	return r;
 }
 
 /* ---- reading ---- */

@@ -14,6 +14,7 @@
 #include "common/mutant.h"
 #include "common/siphash.h"
 #include "common/wire.h"
+#include "dataplane/poison/notes.h"
 
 /* An event that will be counted, on its way to its user's row. */
 struct lane {
@@ -577,7 +578,7 @@ static void link_end(struct hr_fold *fold)
 	hr_fold_advance(fold, fold->link);
 }
 
-bool hr_fold_step(struct hr_fold *fold, uint32_t max_events)
+static void step(struct hr_fold *fold, uint32_t max_events)
 {
 	while (fold->phase == HR_FOLD_EVENTS && max_events > 0) {
 		const uint32_t used = batch_fold(fold, max_events);
@@ -591,5 +592,14 @@ bool hr_fold_step(struct hr_fold *fold, uint32_t max_events)
 		if (fold->user == fold->out->n_users)
 			link_end(fold);
 	}
+}
+
+bool hr_fold_step(struct hr_fold *fold, uint32_t max_events)
+{
+	if (fold->phase == HR_FOLD_IDLE)
+		return true;
+	hr_note_link(fold->shard, fold->link->n, &fold->link->hash);
+	step(fold, max_events);
+	hr_note_link_is_done();
 	return fold->phase == HR_FOLD_IDLE;
 }

@@ -4,18 +4,12 @@
 
 #include "common/crash_point.h"
 
-static bool is_digit(char c, unsigned int value)
-{
-	return c == "0123456789abcdef"[value];
-}
-
 static bool id_is(const struct hr_id128 *id, const char *hex)
 {
-	for (size_t i = 0; i < sizeof(id->b); i++)
-		if (!is_digit(hex[2 * i], id->b[i] >> 4) ||
-		    !is_digit(hex[2 * i + 1], id->b[i] & 15))
-			return false;
-	return true;
+	char text[HR_ID128_TEXT];
+
+	hr_id128_print(text, id);
+	return strcmp(text, hex) == 0;
 }
 
 static bool is_it(const struct hr_poison_link *row, const struct hr_data_set *set,

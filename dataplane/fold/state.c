@@ -12,6 +12,7 @@
 #include "common/mutant.h"
 #include "common/siphash.h"
 #include "dataplane/fold/fold_impl.h"
+#include "dataplane/poison/notes.h"
 
 #define LAYOUT 1u
 #define HEAD_BYTES 112u
@@ -533,7 +534,7 @@ static void known_follow(struct hr_fold *fold, const struct hr_link *link,
 	}
 }
 
-int hr_fold_follow(struct hr_fold *fold, const struct hr_link *folded)
+static int follow(struct hr_fold *fold, const struct hr_link *folded)
 {
 	struct hr_window_gaps gaps = { 0, 0 };
 	uint64_t n_evicted = 0;
@@ -546,4 +547,14 @@ int hr_fold_follow(struct hr_fold *fold, const struct hr_link *folded)
 	assert(n_evicted == folded->out->dedup_evicted);
 	hr_fold_advance(fold, folded);
 	return 0;
+}
+
+int hr_fold_follow(struct hr_fold *fold, const struct hr_link *folded)
+{
+	int r;
+
+	hr_note_link(folded->shard, folded->n, &folded->hash);
+	r = follow(fold, folded);
+	hr_note_link_is_done();
+	return r;
 }

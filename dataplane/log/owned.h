@@ -127,6 +127,10 @@ struct hr_owned_hooks {
 	enum hr_restore (*restore)(void *ctx, struct hr_owned *s, uint64_t beyond_n,
 				   const struct hr_log_start **start,
 				   struct hr_err *err);
+	/* Whoever folded this link died of it: it is not handed out, and the shard stops
+	 * for the reason in err. NULL: none is. */
+	bool (*bars)(void *ctx, const struct hr_owned *s, uint64_t n,
+		     const struct hr_id128 *hash, struct hr_err *err);
 };
 
 /* Cells of the statistics; all must be set. */

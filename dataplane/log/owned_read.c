@@ -140,6 +140,19 @@ static bool is_in_flight(const struct hr_owned *s, const struct hr_link_head *li
 	       hr_id128_equals(&s->flight->owner, &link->owner);
 }
 
+/* Its shard stops here, and no other; the chain of this one is not read on. */
+static bool is_barred(struct hr_owned *s, const struct hr_log_message *m)
+{
+	const struct hr_owned_hooks *hooks = &s->conf->hooks;
+	struct hr_err err;
+
+	if (s->chain.n <= s->known_n || hooks->bars == NULL ||
+	    !hooks->bars(hooks->ctx, s, s->chain.n, &s->chain.hash, &err))
+		return false;
+	hr_owned_stop(s, "offset %lld: %s", (long long)m->offset, err.text);
+	return true;
+}
+
 /* An accepted link, whoever sent it. Returns true when the message was taken. */
 static bool on_link(struct hr_owned *s, const struct hr_log_message *m,
 		    const struct hr_record *record, const struct hr_now *now)
@@ -147,6 +160,8 @@ static bool on_link(struct hr_owned *s, const struct hr_log_message *m,
 	const struct hr_link_head *link = &record->link;
 
 	HR_CRASH_POINT(link_read_back);
+	if (is_barred(s, m))
+		return false;
 	s->last_link_us = now->mono_us;
 	hr_stat_set(s->cells.log_link, s->chain.n);
 	if (link->body_kind == HR_BODY_CONFIG && !keep_config(s, link->body))

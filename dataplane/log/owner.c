@@ -21,6 +21,7 @@
 #include "common/log.h"
 #include "dataplane/fold/fold.h"
 #include "dataplane/log/owner_impl.h"
+#include "dataplane/poison/poison.h"
 #include "dataplane/view/feed.h"
 
 #define BURST 64u
@@ -304,6 +305,14 @@ static enum hr_restore restore(void *ctx, struct hr_owned *s, uint64_t beyond_n,
 	restore_drop(job);
 	*start = o->restored[s->shard];
 	return found;
+}
+
+static bool bars(void *ctx, const struct hr_owned *s, uint64_t n,
+		 const struct hr_id128 *hash, struct hr_err *err)
+{
+	const struct hr_owner *o = ctx;
+
+	return hr_poison_bars_link(&o->set, s->shard, n, hash, err);
 }
 
 static void cloned(void *ctx, const char *text)
@@ -772,6 +781,7 @@ static void common_init(struct hr_owner *o)
 		.keep = keep,
 		.restore = restore,
 		.viewed = viewed,
+		.bars = bars,
 	};
 	for (uint32_t i = 0; i < o->set.n_shards; i++)
 		o->others[i] = !hr_holdings_has(&o->holdings, (uint16_t)i);

@@ -13,6 +13,7 @@
 
 #include "common/crash_point.h"
 
+#include "dataplane/poison/notes.h"
 #include "dataplane/shard/receive_impl.h"
 
 #define ACKS_AT_ONCE 16u
@@ -365,6 +366,7 @@ void hr_question_take_handed(struct hr_receive *r, struct rte_mbuf *m,
 		return;
 	}
 	q = question_of(r, beacon, h.question.received_us, &way, m);
+	hr_note_datagram(beacon->payload, beacon->payload_bytes);
 	/* The worker before has judged these bytes. */
 	(void)hr_wire_decode(&q.wire, beacon->payload, beacon->payload_bytes);
 	q.from.key_id = q.wire.key_id;

@@ -28,6 +28,7 @@
 #include "common/error.h"
 #include "dataplane/beacon/beacon.h"
 #include "dataplane/net/net.h"
+#include "dataplane/poison/barred.h"
 #include "dataplane/port/port.h"
 #include "dataplane/shard/intake.h"
 #include "dataplane/shard/streams.h"
@@ -61,6 +62,7 @@ struct hr_receive_conf {
 	const uint8_t *worker_of_shard;
 	struct hr_beacon_rules rules;
 	const struct hr_net_ports *udp_ports;
+	const struct hr_barred *barred; /* dropped unread; NULL: none is */
 	struct hr_intake *intakes; /* by shard; only those of this worker are touched */
 	/* The same, where SDKs are acknowledged; NULL: they are not. */
 	struct hr_seat *seats;

@@ -5,6 +5,7 @@
 #include <assert.h>
 
 #include "common/mutant.h"
+#include "dataplane/poison/notes.h"
 #include "dataplane/shard/receive_impl.h"
 #include "dataplane/shard/ring.h"
 #include <rte_mbuf.h>
@@ -222,16 +223,25 @@ static bool take_headerless(struct hr_receive *r, struct hr_lane *lane,
 	return true;
 }
 
+static bool is_barred(const struct hr_receive *r, const struct hr_net_beacon *beacon)
+{
+	return r->conf.barred != NULL &&
+	       hr_barred_has(r->conf.barred, beacon->payload, beacon->payload_bytes);
+}
+
 /* Returns false where the datagram has to wait. */
 static bool take(struct hr_receive *r, struct hr_lane *lane, const struct hr_now *now)
 {
 	const struct hr_net_beacon *beacon = &lane->beacons[lane->at];
 
+	if (lane->verdicts[lane->at] == HR_DROP_NONE && is_barred(r, beacon))
+		lane->verdicts[lane->at] = HR_DROP_POISON;
 	if (lane->verdicts[lane->at] != HR_DROP_NONE) {
 		hr_receive_count(r, lane->verdicts[lane->at], false);
 		rte_pktmbuf_free(lane->mbufs[lane->at]);
 		return true;
 	}
+	hr_note_datagram(beacon->payload, beacon->payload_bytes);
 	if (hr_beacon_is_headerless(beacon->payload, beacon->payload_bytes))
 		return take_headerless(r, lane, now);
 	if (r->conf.seats != NULL) {
@@ -273,6 +283,7 @@ static uint32_t step(struct hr_receive *r, struct hr_lane *lane,
 	before = lane->at;
 	while (lane->at < lane->n && take(r, lane, now))
 		lane->at++;
+	hr_note_datagrams_are_done();
 	return lane->at - before;
 }
 
@@ -329,6 +340,7 @@ static uint32_t take_batch(struct hr_receive *r, uint32_t from,
 	before = in->at;
 	while (in->at < in->n && take_handed(r, in->mbufs[in->at], now))
 		in->at++;
+	hr_note_datagrams_are_done();
 	return in->at - before;
 }
 
@@ -356,6 +368,7 @@ static void shut_down_lane(struct hr_receive *r, struct hr_lane *lane,
 		lane->is_split = false;
 		rte_pktmbuf_free(lane->mbufs[lane->at]);
 	}
+	hr_note_datagrams_are_done();
 }
 
 void hr_receive_end_queues(struct hr_receive *r, const struct hr_now *now)

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/mutant.h"
 #include "dataplane/log/reader.h"
+#include "dataplane/poison/poison.h"
 #include "dataplane/snapshot/mirror.h"
 #include "dataplane/view/feed.h"
 
@@ -120,8 +121,11 @@ static int follow_folded(struct hr_mirror *m, const struct hr_link *link,
 
 static int fold_read(struct hr_mirror *m, struct hr_link *link, struct hr_err *err)
 {
+	struct hr_err why;
 	int r = 0;
 
+	if (hr_poison_bars_link(m->set, link->shard, link->n, &link->hash, &why))
+		return hr_fail(err, -EPERM, "shard %u: %s", link->shard, why.text);
 	if (m->fold == NULL)
 		r = fold_make(m, link, err);
 	if (r == 0)

@@ -12,6 +12,7 @@
 #include "common/config.h"
 #include "common/log.h"
 #include "common/mutant.h"
+#include "dataplane/poison/poison.h"
 #include "dataplane/snapshot/marks.h"
 #include "dataplane/snapshot/mirror.h"
 #include "dataplane/snapshot/snapshotter.h"
@@ -433,6 +434,7 @@ static void *run(void *arg)
 	struct hr_snapshotter *p = arg;
 
 	pthread_setname_np(pthread_self(), "hr-snapshots");
+	hr_poison_arm_thread();
 	while (!must_stop(p)) {
 		bool has_more = follow_all(p);
 

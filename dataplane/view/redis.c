@@ -14,6 +14,7 @@
 #include "common/config.h"
 #include "common/log.h"
 #include "dataplane/fold/fold.h"
+#include "dataplane/poison/poison.h"
 #include "dataplane/view/feed.h"
 #include "dataplane/view/redis_impl.h"
 
@@ -352,6 +353,7 @@ static void *run(void *arg)
 	struct hr_err err;
 	int r = 0;
 
+	hr_poison_arm_thread();
 	while (r != -ECANCELED && hr_mono_us() < end_us(v)) {
 		err.text[0] = '\0';
 		r = v->is_synced ? turn(v, &err) : connect_and_sync(v, &err);

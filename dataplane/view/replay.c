@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "dataplane/fold/fold.h"
 #include "dataplane/log/reader.h"
+#include "dataplane/poison/poison.h"
 #include "dataplane/snapshot/recovery.h"
 #include "dataplane/snapshot/vault.h"
 #include "dataplane/view/replay.h"
@@ -187,8 +188,11 @@ static int fold_make(struct hr_replay *replay, const struct hr_link *link,
 
 static int fold_link(struct hr_replay *replay, struct hr_link *link, struct hr_err *err)
 {
+	struct hr_err why;
 	int r = 0;
 
+	if (hr_poison_bars_link(&replay->set, link->shard, link->n, &link->hash, &why))
+		return hr_fail(err, -ENODATA, "shard %u: %s", link->shard, why.text);
 	if (replay->fold == NULL)
 		r = fold_make(replay, link, err);
 	if (r == 0)

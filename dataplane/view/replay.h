@@ -32,7 +32,8 @@ uint64_t hr_replay_n(const struct hr_replay *replay);
 /*
  * The next folded link, with a reference of the caller's own: 1; 0 when wait_ms went by;
  * a negated errno with err: -ENODATA when the log does not begin with link 1 any more and
- * no snapshot is old enough: the position is too old to go on from.
+ * no snapshot is old enough: the position is too old to go on from; or the next link is one
+ * that is not folded any more (dataplane/poison).
  */
 int hr_replay_next(struct hr_replay *replay, uint32_t wait_ms, struct hr_link **out,
 		   struct hr_err *err);

@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "dataplane/poison/poison.h"
 #include "dataplane/view/topics_impl.h"
 
 #define IDLE_MS 200u /* a look at the feed even if nobody woke us */
@@ -650,6 +651,7 @@ void *hr_topics_publish(void *publisher)
 	struct hr_topics_publisher *p = publisher;
 	struct hr_view *v = p->view;
 
+	hr_poison_arm_thread();
 	while (!hr_topics_stops(v)) {
 		bool is_away = atomic_load_explicit(&p->is_away, memory_order_relaxed);
 

@@ -471,6 +471,54 @@ static void a_wall_clock_that_steps_is_told_and_never_runs_the_chain_back(void)
 	}
 }
 
+/* ---- what killed whoever folded it ------------------------------------------------ */
+
+static bool bars_link_3(void *ctx, const struct hr_owned *s, uint64_t n,
+			const struct hr_id128 *hash, struct hr_err *err)
+{
+	(void)ctx;
+	CU_ASSERT_TRUE(hr_id128_equals(hash, &s->chain.hash));
+	if (n == 3)
+		hr_fail(err, 0, "link 3 kills");
+	return n == 3;
+}
+
+static void a_link_that_kills_is_not_handed_out_and_stops_the_shard_by_name(void)
+{
+	struct hr_err err;
+	struct world w;
+	struct box *a, *b, *c;
+	int64_t end;
+
+	world_init(&w);
+	a = box_start(&w, 1);
+	CU_ASSERT_TRUE_FATAL(world_until(&w, a, HR_SHARD_READY, 100));
+	for (uint64_t i = 1; i <= 4; i++) {
+		box_close(a, i, true);
+		world_run(&w, 20);
+	}
+	CU_ASSERT_FATAL(a->n_links > 3);
+	box_kill(a);
+	b = box_start(&w, 2);
+	b->conf.hooks.bars = bars_link_3;
+	end = fake_store_end(w.store, 0);
+	CU_ASSERT_TRUE(world_until(&w, b, HR_SHARD_STOPPED, 1000));
+	CU_ASSERT_EQUAL(b->n_links, 2);
+	CU_ASSERT_PTR_NOT_NULL(strstr(b->owned->reason, "link 3 kills"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(b->line, "stopped"));
+	world_run(&w, 5000);
+	CU_ASSERT_EQUAL(b->n_links, 2);
+	CU_ASSERT_EQUAL(fake_store_end(w.store, 0), end); /* it fences nobody */
+	CU_ASSERT_EQUAL(hr_owned_claim(b->owned, &err), -EPERM);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "link 3 kills"));
+	CU_ASSERT_EQUAL(hr_owned_accept_loss(b->owned, &err), -EINVAL);
+	box_kill(b);
+	c = box_start(&w, 3); /* a program that does not die of it */
+	CU_ASSERT_TRUE(world_until(&w, c, HR_SHARD_READY, 1000));
+	CU_ASSERT(c->n_links >= 4);
+	world_fini(&w);
+}
+
 int main(void)
 {
 	static CU_TestInfo tests[] = {
@@ -515,6 +563,8 @@ int main(void)
 		  a_chain_that_is_not_as_the_file_says_complains_until_it_is_committed },
 		{ "a wall clock that steps is told, and never runs the chain back",
 		  a_wall_clock_that_steps_is_told_and_never_runs_the_chain_back },
+		{ "a link that kills is not handed out, and stops the shard by name",
+		  a_link_that_kills_is_not_handed_out_and_stops_the_shard_by_name },
 		CU_TEST_INFO_NULL,
 	};
 

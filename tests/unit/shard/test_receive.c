@@ -268,6 +268,39 @@ static void what_waits_at_the_end_is_counted_as_shut_down(void)
 	world_end(&w); /* balances */
 }
 
+/* The newest frame's datagram is one that killed. */
+static void bar_last(void)
+{
+	const struct hr_rxq *q = &w.queues[0];
+	const uint8_t *payload = q->frames[q->n - 1] + 42; /* Ethernet, IPv4, UDP */
+	const uint32_t n = q->bytes[q->n - 1] - 42;
+
+	CU_ASSERT_TRUE(hr_barred_add(&w.barred, hr_fingerprint(payload, n), n));
+}
+
+static void what_killed_twice_is_dropped_and_its_neighbours_are_not(void)
+{
+	static const char json[] = "{\"user_id\":\"user_1\"}",
+			  other[] = "{\"user_id\":\"user_2\"}";
+
+	world_make(&w, 2, 4, 1024, true);
+	world_datagram(&w, 0, 0, 1, 2);
+	world_datagram(&w, 0, 0, 2, 2); /* of its length */
+	bar_last();
+	world_datagram(&w, 0, 0, 3, 2);
+	world_datagram(&w, 0, 1, 1, 2); /* another worker's */
+	bar_last();
+	world_frame(&w, 0, json, sizeof(json) - 1);
+	bar_last();
+	world_frame(&w, 0, other, sizeof(other) - 1);
+	world_datagram(&w, 0, 0, 2, 2); /* its sender tries again */
+	world_datagram(&w, 0, 0, 4, 2);
+	world_settle(&w);
+	CU_ASSERT_EQUAL(world_drops(&w, HR_DROP_POISON), 4);
+	CU_ASSERT_EQUAL(w.n_items, 4);
+	world_end(&w); /* balances */
+}
+
 int main(void)
 {
 	static CU_TestInfo tests[] = {
@@ -292,6 +325,8 @@ int main(void)
 		  a_full_ring_holds_a_lossless_queue },
 		{ "a shard that is not ready holds or drops",
 		  a_shard_that_is_not_ready_holds_or_drops },
+		{ "what killed twice is dropped, and its neighbours are not",
+		  what_killed_twice_is_dropped_and_its_neighbours_are_not },
 		{ "what waits at the end is counted as shut down",
 		  what_waits_at_the_end_is_counted_as_shut_down },
 		CU_TEST_INFO_NULL,

@@ -136,6 +136,7 @@ static void make_receive(struct world *w, uint32_t id, bool insecure)
 		.worker_of_shard = w->worker_of_shard,
 		.rules = { w->keys, 1, WORLD_SHARDS, insecure },
 		.udp_ports = &w->ports,
+		.barred = &w->barred,
 		.intakes = w->intakes,
 		.queues = { &w->queues[id] },
 		.n_queues = 1,

@@ -41,6 +41,7 @@ struct world {
 	uint64_t n_items, n_events;
 	/* Where SDKs are acknowledged. */
 	bool asks;
+	struct hr_barred barred; /* empty, until the test fills it */
 	struct hr_seat seats[WORLD_SHARDS];
 	struct hr_fold *folds[WORLD_SHARDS];
 	struct test_chain chains[WORLD_SHARDS];
