@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -1221,8 +1222,28 @@ struct stream {
 	uint64_t drops_before, drops_end;
 };
 
+/*
+ * What survives the process of a batch that is in the disk queue's file not yet:
+ * docs/sdk-queue.md has the layout. The batches of a handle with a disk queue lie in a
+ * mapped file, so whatever an event was written into is the kernel's; `held` is
+ * written last and says how much of it counts.
+ */
+struct slot {
+	uint64_t held; /* events << 32 | end of the payload in the datagram; 0: none */
+	uint64_t number;    /* with the file's origin: the datagram's in the queue */
+	uint64_t serial;    /* 0: it is still open */
+	uint64_t opened_us; /* CLOCK_BOOTTIME */
+	uint16_t shard, n_shards;
+	uint8_t codec;
+	uint8_t was_sent; /* or may have been: then the queue's file has it */
+	uint8_t zero[2];
+};
+
+_Static_assert(sizeof(struct slot) == 40, "docs/sdk-queue.md says so");
+
 /* A datagram in the making, then on its way. */
 struct batch {
+	struct slot slot; /* first: the layout says so */
 	struct batch *next;
 	struct headrace_encoder encoder;
 	uint64_t opened_us; /* of its first event */
@@ -1337,7 +1358,9 @@ struct core_calls {
 	/* NULL: nobody asks. */
 	void (*decided)(void *arg, const struct headrace_outcome *outcome);
 
-	/* The disk queue; record NULL: none. False: not now. */
+	/* The disk queue; record NULL: none. False: not now. `moves`: events go into
+	 * other batches now, and may be in both until the queue is written anew. */
+	void (*moves)(void *arg);
 	bool (*record)(void *arg, struct batch *batch);
 	bool (*sync)(void *arg);
 	void (*done)(void *arg, const struct stream *stream, uint32_t shard,
@@ -1381,6 +1404,31 @@ struct hr_sdk_core {
 	uint8_t messages[64][MESSAGE_MAX];
 	uint32_t message_no;
 };
+
+/* Another event is whole in it, or all are gone. */
+static void slot_hold(struct batch *b)
+{
+	const uint64_t held = (uint64_t)b->encoder.n_events << 32 | b->encoder.end;
+
+	/* A process that dies has done everything up to one instruction: the events'
+	 * bytes, then this. */
+	__atomic_store_n(&b->slot.held, held, __ATOMIC_RELEASE);
+}
+
+static void slot_free(struct batch *b)
+{
+	__atomic_store_n(&b->slot.held, 0, __ATOMIC_RELEASE);
+}
+
+/* Before its first event. */
+static void slot_begin(struct batch *b, uint32_t shard, uint32_t n_shards,
+		       uint64_t opened_us)
+{
+	b->slot.shard = (uint16_t)shard;
+	b->slot.n_shards = (uint16_t)n_shards;
+	b->slot.codec = (uint8_t)b->encoder.codec;
+	b->slot.opened_us = opened_us;
+}
 
 static void flow_begin(struct flow *f)
 {
@@ -1938,6 +1986,7 @@ static bool batch_send(struct hr_sdk_core *c, struct flow *f, struct batch *b,
 	d.sent_us = server_time(c, now_us);
 	d.token = c->targets[f->target].token;
 	b->datagram_bytes = (uint32_t)headrace_encoder_finish(&b->encoder, &d);
+	b->slot.was_sent = 1;
 	if (!c->calls.send(c->calls.arg, f->target, b->buffer, b->datagram_bytes)) {
 		c->is_blocked = true;
 		return false;
@@ -2332,7 +2381,9 @@ static void move_event(struct hr_sdk_core *c, const struct batch *from,
 {
 	const uint32_t shard = headrace_shard(w->user, w->user_bytes, c->n_shards);
 	struct flow *f = &c->flows[shard];
-	struct batch *b = f->unbound != NULL ? f->last : NULL;
+	/* Not into one that is in the disk queue as it was. */
+	struct batch *b =
+		f->unbound != NULL && f->last->record_no == 0 ? f->last : NULL;
 	int r = b == NULL ? HEADRACE_BATCH_FULL
 			  : append_raw(&b->encoder, w->event, w->event_bytes);
 
@@ -2346,14 +2397,18 @@ static void move_event(struct hr_sdk_core *c, const struct batch *from,
 		b->stream = NULL;
 		b->shard = shard;
 		b->n_shards = c->n_shards;
+		slot_begin(b, shard, c->n_shards, b->opened_us);
+		b->slot.serial = b->serial;
 		r = append_raw(&b->encoder, w->event, w->event_bytes);
 		if (r == HEADRACE_OK)
 			flow_push(f, b);
 		else
 			c->calls.give_back(c->calls.arg, b);
 	}
-	if (r == HEADRACE_OK)
+	if (r == HEADRACE_OK) {
+		slot_hold(b);
 		return;
+	}
 	c->counts[DROPPED_EVENTS]++;
 	c->drops++;
 	if (is_asked(c, HEADRACE_DROPPED))
@@ -2373,6 +2428,12 @@ static void move_batch(struct hr_sdk_core *c, struct batch *b)
 	while (walk_next(&w))
 		move_event(c, b, &w);
 	c->calls.give_back(c->calls.arg, b);
+}
+
+static void core_moves(const struct hr_sdk_core *c)
+{
+	if (c->calls.moves != NULL)
+		c->calls.moves(c->calls.arg);
 }
 
 /* What was sent for other shards than the data set has was refused by everybody,
@@ -2398,6 +2459,7 @@ static bool core_reshape(struct hr_sdk_core *c, uint32_t n_shards, uint32_t gene
 
 	if (flows == NULL)
 		return false;
+	core_moves(c);
 	stream_retire(c);
 	c->flows = flows;
 	c->n_shards = n_shards;
@@ -2429,6 +2491,7 @@ static bool core_reshape(struct hr_sdk_core *c, uint32_t n_shards, uint32_t gene
 static void core_shrink(struct hr_sdk_core *c, uint32_t datagram_bytes)
 {
 	c->datagram_bytes = datagram_bytes;
+	core_moves(c);
 	for (uint32_t i = 0; i < c->n_shards; i++) {
 		struct flow *f = &c->flows[i];
 		struct batch *b = f->unbound, *next, **end = &f->first;
@@ -2462,10 +2525,12 @@ static void core_shrink(struct hr_sdk_core *c, uint32_t datagram_bytes)
 static void core_take(struct hr_sdk_core *c, struct batch *b)
 {
 	c->took_since_birth = true;
-	if (fits(c, b))
+	if (fits(c, b)) {
 		flow_push(&c->flows[b->shard], b);
-	else
-		move_batch(c, b);
+		return;
+	}
+	core_moves(c);
+	move_batch(c, b);
 }
 
 /* A batch of an earlier process: bound if it has a sequence, and then for ever. */
@@ -3055,13 +3120,29 @@ struct burst {
 	unsigned int n;
 };
 
+#define OPEN_HEADER_BYTES 4096
+
+/* What the file of the batches begins with; they lie behind OPEN_HEADER_BYTES. */
+struct open_header {
+	char magic[8];
+	uint32_t key_id, zero;
+	uint64_t origin;
+	uint8_t boot[16];            /* of the kernel whose memory it is in */
+	uint32_t stride, payload_at; /* of a batch, and in it */
+	uint32_t n_batches, zero_too;
+	uint64_t check; /* of what stands before it */
+	/* Written while it is used. */
+	uint32_t generation;
+	uint32_t is_moving; /* events may be in two batches */
+};
+
 struct disk {
-	char *dir;     /* NULL: no disk queue */
-	char name[64]; /* of the file */
-	int fd;
+	char *dir;          /* NULL: no disk queue */
+	char name[64];      /* of the queue's file, */
+	char open_name[64]; /* and of the one that the batches lie in */
+	int fd, open_fd;
 	bool no_sync;
 	uint64_t origin; /* random: of all this process records */
-	uint64_t next_no;
 	uint64_t file_bytes, live_bytes;
 	bool is_broken, is_unsynced, wants_rewrite;
 	uint64_t retry_us;
@@ -3091,7 +3172,13 @@ struct headrace {
 	uint8_t *memory; /* all batches */
 	uint32_t n_batches;
 	size_t batch_bytes;
-	struct headrace *next; /* under handles_lock */
+	uint8_t *map; /* with a disk queue they lie in it */
+	size_t map_bytes;
+	struct open_header
+		*open_header;     /* NULL: no disk queue, or no file in a child */
+	bool batches_are_parents; /* a forked child has no file of its own yet */
+	uint64_t next_number;     /* of batches: atomically */
+	struct headrace *next;    /* under handles_lock */
 
 	pthread_mutex_t layout_lock; /* held to publish another one, and by fork */
 	struct layout *layout;       /* read without it */
@@ -3295,16 +3382,45 @@ static void stream_rotate(struct headrace *h, uint64_t now_us)
 static int sender_start(struct headrace *h);
 static void *reliable_run(void *arg);
 static int own_again(struct headrace *h);
+static int open_file_begin(struct headrace *h);
+
+static struct batch *batch_at(struct headrace *h, uint32_t i)
+{
+	return (struct batch *)(void *)(h->memory + i * h->batch_bytes);
+}
+
+/* All of them. */
+static void batches_free(struct headrace *h)
+{
+	h->free = NULL;
+	for (uint32_t i = h->n_batches; i-- > 0;) {
+		batch_at(h, i)->next = h->free;
+		h->free = batch_at(h, i);
+	}
+}
+
+/* It begins again, as another datagram of the disk queue. */
+static void batch_number(struct headrace *h, struct batch *batch)
+{
+	batch->slot.number =
+		1 + __atomic_fetch_add(&h->next_number, 1, __ATOMIC_RELAXED);
+	batch->slot.serial = 0;
+	batch->slot.was_sent = 0;
+}
 
 static struct batch *batch_take(struct headrace *h)
 {
 	struct batch *batch;
 
 	pthread_mutex_lock(&h->queue_lock);
+	if (h->batches_are_parents)
+		(void)open_file_begin(h);
 	batch = h->free;
 	if (batch != NULL)
 		h->free = batch->next;
 	pthread_mutex_unlock(&h->queue_lock);
+	if (batch != NULL)
+		batch_number(h, batch);
 	return batch;
 }
 
@@ -3349,6 +3465,7 @@ static void seal(struct headrace *h, struct layout *layout, uint32_t shard_no)
 		h->last->next = batch;
 	h->last = batch;
 	batch->serial = ++h->n_pushed;
+	batch->slot.serial = batch->serial;
 	if (++h->n_sealed == h->wake_at)
 		sender_wake(h);
 	pthread_mutex_unlock(&h->queue_lock);
@@ -3408,6 +3525,11 @@ static int shard_append(struct headrace *h, struct layout *layout, uint32_t shar
 				&shard->open->encoder, h->codec, shard->open->buffer,
 				__atomic_load_n(&h->datagram_bytes, __ATOMIC_RELAXED));
 		}
+		if (shard->open->encoder.n_events == 0) {
+			shard->open->opened_us = clock_us(h->clock);
+			slot_begin(shard->open, shard_no, layout->n_shards,
+				   shard->open->opened_us);
+		}
 		r = append_checked(&shard->open->encoder, ev);
 		if (r != HEADRACE_BATCH_FULL)
 			break;
@@ -3416,8 +3538,7 @@ static int shard_append(struct headrace *h, struct layout *layout, uint32_t shar
 	if (r == HEADRACE_OK) {
 		shard->events_tracked++;
 		*opened = shard->open->encoder.n_events == 1;
-		if (*opened)
-			shard->open->opened_us = clock_us(h->clock);
+		slot_hold(shard->open);
 	}
 	return r;
 }
@@ -3887,6 +4008,149 @@ static int disk_path(const struct disk *d, const char *name, const char *more,
 									 : ENAMETOOLONG;
 }
 
+/* ---- the file that the batches lie in ---- */
+
+#define OPEN_MAGIC "HROPEN1"
+#define OPEN_SUFFIX ".open"
+
+/* The kernel's, new with each start: zeroes where it does not say. */
+static void boot_id(uint8_t out[16])
+{
+	const int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	char text[64] = "";
+
+	memset(out, 0, 16);
+	if (fd < 0)
+		return;
+	if (read(fd, text, sizeof(text) - 1) >= 36)
+		siphash128((const uint8_t *)"headrace boot id", (const uint8_t *)text,
+			   36, out);
+	close(fd);
+}
+
+static uint64_t open_check(const struct open_header *head)
+{
+	return queue_check((const uint8_t *)head, offsetof(struct open_header, check));
+}
+
+static void open_file_moving(struct headrace *h, bool is_moving)
+{
+	if (h->open_header != NULL)
+		__atomic_store_n(&h->open_header->is_moving, is_moving,
+				 __ATOMIC_RELEASE);
+}
+
+/* calls.moves. */
+static void disk_moves(void *arg)
+{
+	struct headrace *h = arg;
+
+	open_file_moving(h, true);
+	h->disk.wants_rewrite = true;
+}
+
+/* Names that no other process takes. */
+static void disk_name(struct headrace *h)
+{
+	struct disk *d = &h->disk;
+	uint8_t message[24], hash[16];
+
+	store64(message, (uint64_t)getpid());
+	store64(message + 8, clock_us(CLOCK_REALTIME));
+	store64(message + 16, clock_us(CLOCK_BOOTTIME));
+	siphash128(h->seed, message, sizeof(message), hash);
+	d->origin = load64(hash);
+	snprintf(d->name, sizeof(d->name), "headrace-%ld-%016llx" QUEUE_SUFFIX,
+		 (long)getpid(), (unsigned long long)d->origin);
+	snprintf(d->open_name, sizeof(d->open_name), "headrace-%ld-%016llx" OPEN_SUFFIX,
+		 (long)getpid(), (unsigned long long)d->origin);
+}
+
+static void open_header_write(struct headrace *h, struct open_header *head)
+{
+	memset(head, 0, sizeof(*head));
+	memcpy(head->magic, OPEN_MAGIC, sizeof(head->magic));
+	head->key_id = h->key_id;
+	head->origin = h->disk.origin;
+	boot_id(head->boot);
+	head->stride = (uint32_t)h->batch_bytes;
+	head->payload_at = offsetof(struct batch, buffer) + HEADRACE_HEADER_BYTES;
+	head->n_batches = h->n_batches;
+	head->check = open_check(head);
+	head->generation = h->generation;
+}
+
+/* All of it is taken from the disk now: there is no way to say later that it is full. */
+static int open_file_map(struct headrace *h, int fd)
+{
+	void *map;
+	int e;
+
+	if (!queue_lock_file(fd))
+		return errno;
+	e = posix_fallocate(fd, 0, (off_t)h->map_bytes);
+	if (e != 0)
+		return e;
+	map = mmap(h->map, h->map_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+		   fd, 0);
+	if (map == MAP_FAILED)
+		return errno;
+	memset(map, 0, h->map_bytes); /* so that each page is there */
+	open_header_write(h, map);
+	return 0;
+}
+
+/* From now on the batches, all of them free, lie in a file, which no other process
+ * takes for a dead one's before it is whole. Returns 0 or an errno; then they lie in
+ * memory as before. */
+static int open_file_begin(struct headrace *h)
+{
+	struct disk *d = &h->disk;
+	char path[4096], temporary[4096];
+	int e;
+
+	h->batches_are_parents = false;
+	h->open_header = NULL;
+	if (d->open_fd >= 0)
+		close(d->open_fd); /* the parent's */
+	d->open_fd = -1;
+	disk_name(h);
+	e = disk_path(d, d->open_name, "", path);
+	if (e == 0)
+		e = disk_path(d, d->open_name, ".tmp", temporary);
+	if (e == 0) {
+		d->open_fd =
+			open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		e = d->open_fd < 0 ? errno : open_file_map(h, d->open_fd);
+	}
+	if (e == 0 && rename(temporary, path) < 0)
+		e = errno;
+	if (e == 0)
+		h->open_header = (struct open_header *)(void *)h->map;
+	else if (d->open_fd >= 0)
+		(void)unlink(temporary);
+	if (e != 0) {
+		__atomic_store_n(&h->last_queue_errno, e, __ATOMIC_RELAXED);
+		add(&h->queue_errors, 1);
+	}
+	batches_free(h);
+	return e;
+}
+
+/* What it held is elsewhere. */
+static void open_file_end(struct headrace *h)
+{
+	struct disk *d = &h->disk;
+	char path[4096];
+
+	if (d->open_fd < 0)
+		return;
+	if (h->open_header != NULL && disk_path(d, d->open_name, "", path) == 0)
+		(void)unlink(path);
+	close(d->open_fd);
+	d->open_fd = -1;
+}
+
 static int sync_dir(const struct disk *d)
 {
 	const int fd = open(d->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -3973,7 +4237,7 @@ static bool disk_record(void *arg, struct batch *b)
 
 	if (is_new) {
 		b->origin = d->origin;
-		b->record_no = d->next_no;
+		b->record_no = b->slot.number;
 	}
 	r = record_of(h, b);
 	if (!is_new) {
@@ -3985,10 +4249,8 @@ static bool disk_record(void *arg, struct batch *b)
 			b->record_no = 0;
 		return false;
 	}
-	if (is_new) {
-		d->next_no++;
+	if (is_new)
 		d->live_bytes += RECORD_BYTES + r.n_payload;
-	}
 	d->is_unsynced = true;
 	return true;
 }
@@ -4061,7 +4323,7 @@ static int disk_rewrite(struct headrace *h)
 
 			if (b->record_no == 0) {
 				b->origin = d->origin;
-				b->record_no = d->next_no++;
+				b->record_no = b->slot.number;
 			}
 			r = record_of(h, b);
 			if (d->n_buffer + RECORD_MAX > sizeof(d->buffer)) {
@@ -4094,6 +4356,7 @@ static int disk_rewrite(struct headrace *h)
 	if (e != 0)
 		return e;
 	d->is_broken = d->is_unsynced = d->wants_rewrite = false;
+	open_file_moving(h, false); /* what moved is recorded where it is now */
 	return 0;
 }
 
@@ -4124,21 +4387,26 @@ static bool disk_sync(void *arg)
 	return true;
 }
 
-/* At the end: an empty queue leaves no file. */
+/* At the end: an empty queue leaves no file, and one that has all that is left in it
+ * needs no other. */
 static void disk_close(struct headrace *h)
 {
 	struct disk *d = &h->disk;
+	const bool is_empty = core_oldest(&h->core) == NEVER;
 	char path[4096];
 
 	if (d->dir == NULL)
 		return;
-	if (d->fd >= 0) {
-		if (core_oldest(&h->core) != NEVER)
-			(void)disk_sync(h);
-		else if (disk_path(d, d->name, "", path) == 0)
-			(void)unlink(path);
-		close(d->fd);
+	if (!is_empty && (d->fd < 0 || !disk_sync(h))) {
+		if (d->open_fd >= 0)
+			close(d->open_fd); /* and the file stays */
+		d->open_fd = -1;
 	}
+	if (is_empty && d->fd >= 0 && disk_path(d, d->name, "", path) == 0)
+		(void)unlink(path);
+	open_file_end(h);
+	if (d->fd >= 0)
+		close(d->fd);
 	d->fd = -1;
 }
 
@@ -4149,6 +4417,7 @@ struct remembered {
 	struct record r;
 	uint32_t no; /* as it was read: a shard's are in order */
 	bool is_gone;
+	uint64_t serial; /* of one that was in a batch alone */
 };
 
 struct past {
@@ -4163,12 +4432,45 @@ struct past {
 	int *fds; /* locked until their queue has moved into ours */
 	uint32_t n_files, max_files;
 	uint32_t n_damaged;
+	bool is_moving; /* events may be in it twice */
 };
+
+static bool has_suffix(const char *name, const char *suffix)
+{
+	const size_t n = strlen(name), m = strlen(suffix);
+
+	return n > m && n < 256 && strcmp(name + n - m, suffix) == 0;
+}
+
+/* A file of batches as it is, its pages ours to change. */
+static int map_whole(int fd, uint8_t **out, size_t *n)
+{
+	struct stat st;
+	void *map;
+
+	if (fstat(fd, &st) < 0)
+		return errno;
+	*n = (size_t)st.st_size;
+	map = *n == 0 ? MAP_FAILED
+		      : mmap(NULL, *n, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	*out = map == MAP_FAILED ? NULL : map;
+	return *out != NULL || *n == 0 ? 0 : errno;
+}
+
+static void forget_whole(const char *name, int fd, uint8_t *bytes)
+{
+	struct stat st;
+
+	if (!has_suffix(name, OPEN_SUFFIX))
+		free(bytes);
+	else if (bytes != NULL && fstat(fd, &st) == 0)
+		munmap(bytes, (size_t)st.st_size);
+}
 
 static void past_free(struct past *past)
 {
 	for (uint32_t i = 0; i < past->n_files; i++) {
-		free(past->files[i]);
+		forget_whole(past->names[i], past->fds[i], past->files[i]);
 		close(past->fds[i]);
 	}
 	free(past->items);
@@ -4254,6 +4556,7 @@ static int past_take(struct past *past, const struct record *r)
 		m = &past->items[past->n - 1];
 		m->r = *r;
 		m->no = past->n;
+		m->serial = 0;
 		m->is_gone = false;
 		return 0;
 	}
@@ -4357,6 +4660,27 @@ static int past_add_file(struct past *past, const char *name, int fd, uint8_t *b
 /* Another handle of this process has it: its lock would not keep us out. */
 static bool is_ours(const char *name);
 
+/* Of a file of batches: what it says of itself. */
+static bool open_header_is_right(const uint8_t *bytes, size_t n)
+{
+	const struct open_header *head = (const void *)bytes;
+
+	return n >= OPEN_HEADER_BYTES &&
+	       memcmp(head->magic, OPEN_MAGIC, sizeof(head->magic)) == 0 &&
+	       head->check == open_check(head) && head->stride >= sizeof(struct slot) &&
+	       head->payload_at < head->stride &&
+	       head->n_batches <= (n - OPEN_HEADER_BYTES) / head->stride;
+}
+
+static bool header_is_right(const char *name, const uint8_t *bytes, size_t n)
+{
+	if (has_suffix(name, OPEN_SUFFIX))
+		return open_header_is_right(bytes, n);
+	return n < QUEUE_HEADER_BYTES || /* torn when it began */
+	       (memcmp(bytes, QUEUE_MAGIC, 8) == 0 &&
+		load64(bytes + 24) == queue_check(bytes, 24));
+}
+
 /* A file of the folder, if nobody uses it. */
 static int past_open(struct headrace *h, struct past *past, const char *name,
 		     struct sentence error)
@@ -4377,10 +4701,9 @@ static int past_open(struct headrace *h, struct past *past, const char *name,
 		close(fd);
 		return HEADRACE_OK;
 	}
-	e = read_whole(fd, &bytes, &n);
-	if (e == 0 && n >= QUEUE_HEADER_BYTES &&
-	    (memcmp(bytes, QUEUE_MAGIC, 8) != 0 ||
-	     load64(bytes + 24) != queue_check(bytes, 24))) {
+	e = has_suffix(name, OPEN_SUFFIX) ? map_whole(fd, &bytes, &n)
+					  : read_whole(fd, &bytes, &n);
+	if (e == 0 && !header_is_right(name, bytes, n)) {
 		fail(error, HEADRACE_BAD_QUEUE, "%s is no queue: move it away", path);
 		e = EINVAL;
 	} else if (e == 0 && n >= QUEUE_HEADER_BYTES &&
@@ -4392,7 +4715,7 @@ static int past_open(struct headrace *h, struct past *past, const char *name,
 		e = EINVAL;
 	} else if (e == 0) {
 		e = past_add_file(past, name, fd, bytes);
-		if (e == 0 && n >= QUEUE_HEADER_BYTES)
+		if (e == 0 && n >= QUEUE_HEADER_BYTES && has_suffix(name, QUEUE_SUFFIX))
 			e = past_read(past, bytes, n);
 		if (e == 0)
 			return HEADRACE_OK;
@@ -4403,16 +4726,9 @@ static int past_open(struct headrace *h, struct past *past, const char *name,
 	} else {
 		fail(error, HEADRACE_BAD_QUEUE, "%s: %s", path, strerror(e));
 	}
-	free(bytes);
+	forget_whole(name, fd, bytes);
 	close(fd);
 	return HEADRACE_BAD_QUEUE;
-}
-
-static bool has_suffix(const char *name, const char *suffix)
-{
-	const size_t n = strlen(name), m = strlen(suffix);
-
-	return n > m && n < 256 && strcmp(name + n - m, suffix) == 0;
 }
 
 static bool is_decided_before(const struct past *past, const struct remembered *m)
@@ -4450,27 +4766,241 @@ static int by_age(const void *a, const void *b)
 	return x->shard < y->shard ? -1 : x->shard > y->shard;
 }
 
-/* Everything that earlier processes left in the folder. */
-static int past_load(struct headrace *h, struct past *past, struct sentence error)
+/* ---- what it had not recorded: the batches of a process that died ---- */
+
+static bool is_known(struct past *past, uint64_t origin, uint64_t number)
+{
+	return past->n_places > 0 && *past_place(past, origin, number) != 0;
+}
+
+/* As many whole events as it says, and nothing else. */
+static bool is_whole(const struct slot *slot, const uint8_t *payload, uint32_t n)
+{
+	struct event_walk w =
+		walk_begin((enum headrace_codec)slot->codec, payload, payload + n);
+	uint32_t n_events = 0;
+
+	if (slot->shard >= slot->n_shards)
+		return false;
+	for (; walk_next(&w); n_events++)
+		if (headrace_shard(w.user, w.user_bytes, slot->n_shards) != slot->shard)
+			return false;
+	return n > 0 && w.p == w.end && n_events == slot->held >> 32 &&
+	       (slot->codec == HEADRACE_PROTOBUF || slot->codec == HEADRACE_JSON);
+}
+
+static int past_take_slot(struct past *past, const struct open_header *head,
+			  const struct slot *slot, const uint8_t *payload)
+{
+	const uint32_t end = (uint32_t)slot->held;
+	struct remembered *m;
+
+	/* The queue's file knows better: what has an identity, or is decided. */
+	if (slot->held == 0 || is_known(past, head->origin, slot->number))
+		return 0;
+	if (slot->was_sent != 0 || end < HEADRACE_HEADER_BYTES ||
+	    end - HEADRACE_HEADER_BYTES > head->stride - head->payload_at ||
+	    !is_whole(slot, payload, end - HEADRACE_HEADER_BYTES)) {
+		past->n_damaged++;
+		return 0;
+	}
+	if (past->n == past->max && past_grow(past) != 0)
+		return ENOMEM;
+	m = &past->items[past->n++];
+	memset(m, 0, sizeof(*m));
+	m->r.kind = RECORD_DATA;
+	m->r.codec = slot->codec;
+	m->r.n_events = (uint16_t)(slot->held >> 32);
+	m->r.shard = slot->shard;
+	m->r.n_shards = slot->n_shards;
+	m->r.generation = head->generation;
+	m->r.origin = head->origin;
+	m->r.number = slot->number;
+	/* It began when this kernel ran already. */
+	m->r.tracked_us =
+		clock_us(CLOCK_REALTIME) - clock_us(CLOCK_BOOTTIME) + slot->opened_us;
+	m->r.payload = payload;
+	m->r.n_payload = end - HEADRACE_HEADER_BYTES;
+	m->serial = slot->serial != 0 ? slot->serial : NEVER;
+	return 0;
+}
+
+static int by_serial(const void *a, const void *b)
+{
+	const struct remembered *x = a, *y = b;
+
+	if (x->serial != y->serial)
+		return x->serial < y->serial ? -1 : 1;
+	return x->r.number < y->r.number ? -1 : x->r.number > y->r.number;
+}
+
+/* Memory of another start of the kernel may be older than the queue's file. */
+static int past_read_open(struct past *past, const uint8_t *p)
+{
+	const struct open_header *head = (const void *)p;
+	const uint32_t before = past->n;
+	uint8_t boot[16], none[16] = { 0 };
+
+	boot_id(boot);
+	if (memcmp(head->boot, boot, 16) != 0 || memcmp(boot, none, 16) == 0)
+		return 0;
+	past->is_moving = past->is_moving || head->is_moving != 0;
+	for (uint32_t i = 0; i < head->n_batches; i++) {
+		const uint8_t *at = p + OPEN_HEADER_BYTES + (size_t)i * head->stride;
+
+		if (past_take_slot(past, head, (const void *)at,
+				   at + head->payload_at) != 0)
+			return ENOMEM;
+	}
+	if (past->n == before)
+		return 0;
+	qsort(past->items + before, past->n - before, sizeof(past->items[0]),
+	      by_serial);
+	for (uint32_t i = before; i < past->n; i++)
+		past->items[i].no = i + 1;
+	return 0;
+}
+
+/* ---- events that were on their way from one batch to another ---- */
+
+static uint64_t event_mark(const struct event_walk *w)
+{
+	uint8_t bytes[USER_MAX + 1 + EVENT_ID_MAX];
+
+	memcpy(bytes, w->user, w->user_bytes);
+	bytes[w->user_bytes] = 0;
+	memcpy(bytes + w->user_bytes + 1, w->id, w->id_bytes);
+	return queue_check(bytes, w->user_bytes + 1 + w->id_bytes) | 1;
+}
+
+/* True: it was there. */
+static bool mark_add(uint64_t *marks, size_t n_places, uint64_t mark)
+{
+	size_t at = (size_t)(mark >> 1) % n_places;
+
+	for (; marks[at] != 0; at = (at + 1) % n_places)
+		if (marks[at] == mark)
+			return true;
+	marks[at] = mark;
+	return false;
+}
+
+/* Takes out what was seen; what has an identity stays as it is. */
+static void once(struct record *r, uint64_t *marks, size_t n_places)
+{
+	union {
+		const uint8_t *from;
+		uint8_t *p; /* of the file as it was read */
+	} payload = { r->payload };
+	struct event_walk w = walk_begin((enum headrace_codec)r->codec, r->payload,
+					 r->payload + r->n_payload);
+	uint8_t *to = payload.p;
+	uint16_t n_events = 0;
+
+	while (walk_next(&w)) {
+		if (mark_add(marks, n_places, event_mark(&w)) && r->sequence == 0)
+			continue;
+		memmove(to, w.event, w.event_bytes);
+		to += w.event_bytes;
+		n_events++;
+	}
+	r->n_payload = (uint32_t)(to - payload.p);
+	r->n_events = n_events;
+}
+
+static int past_once(struct past *past)
+{
+	size_t n_places = 16;
+	uint32_t n = 0;
+	uint64_t *marks;
+
+	for (uint32_t i = 0; i < past->n; i++)
+		n_places += 2u * past->items[i].r.n_events;
+	marks = calloc(n_places, sizeof(*marks));
+	if (marks == NULL)
+		return ENOMEM;
+	for (uint32_t i = 0; i < past->n; i++) {
+		once(&past->items[i].r, marks, n_places);
+		if (past->items[i].r.n_events > 0)
+			past->items[n++] = past->items[i];
+	}
+	past->n = n;
+	free(marks);
+	return 0;
+}
+
+/* The queue's file of a living process goes with its file of batches. */
+static bool is_in_use(const struct headrace *h, const struct past *past,
+		      const char *name)
+{
+	char open_name[256], path[4096];
+
+	snprintf(open_name, sizeof(open_name), "%.*s" OPEN_SUFFIX,
+		 (int)(strlen(name) - strlen(QUEUE_SUFFIX)), name);
+	for (uint32_t i = 0; i < past->n_files; i++)
+		if (strcmp(past->names[i], open_name) == 0)
+			return false;
+	return disk_path(&h->disk, open_name, "", path) != 0 || access(path, F_OK) == 0;
+}
+
+/* What a process left that died while it wrote a file anew. Of a living one it is not
+ * for so long. */
+static void remove_stale(const struct headrace *h, const char *name)
+{
+	const uint64_t now_us = clock_us(CLOCK_REALTIME);
+	char path[4096];
+	struct stat st;
+
+	if (disk_path(&h->disk, name, "", path) == 0 && stat(path, &st) == 0 &&
+	    now_us / SECOND > (uint64_t)st.st_mtime + 3600)
+		(void)unlink(path);
+}
+
+/* All files of the folder whose names end so, and that nobody uses. */
+static int past_open_all(struct headrace *h, struct past *past, const char *suffix,
+			 struct sentence error)
 {
 	DIR *dir = opendir(h->disk.dir);
 	struct dirent *entry;
-	uint32_t n = 0;
 	int r = HEADRACE_OK;
 
 	if (dir == NULL)
 		return fail(error, HEADRACE_BAD_QUEUE, "queue_dir %s: %s", h->disk.dir,
 			    strerror(errno));
-	while (r == HEADRACE_OK && (entry = readdir(dir)) != NULL)
-		if (has_suffix(entry->d_name, QUEUE_SUFFIX) && !is_ours(entry->d_name))
+	while (r == HEADRACE_OK && (entry = readdir(dir)) != NULL) {
+		if (has_suffix(entry->d_name, QUEUE_SUFFIX ".tmp") ||
+		    has_suffix(entry->d_name, OPEN_SUFFIX ".tmp"))
+			remove_stale(h, entry->d_name);
+		if (has_suffix(entry->d_name, suffix) && !is_ours(entry->d_name) &&
+		    (strcmp(suffix, OPEN_SUFFIX) == 0 ||
+		     !is_in_use(h, past, entry->d_name)))
 			r = past_open(h, past, entry->d_name, error);
+	}
 	closedir(dir);
+	return r;
+}
+
+/* Everything that earlier processes left in the folder. */
+static int past_load(struct headrace *h, struct past *past, struct sentence error)
+{
+	uint32_t n = 0;
+	int e = 0, r = past_open_all(h, past, OPEN_SUFFIX, error);
+
+	if (r == HEADRACE_OK)
+		r = past_open_all(h, past, QUEUE_SUFFIX, error);
+	for (uint32_t i = 0; i < past->n_files && r == HEADRACE_OK && e == 0; i++)
+		if (has_suffix(past->names[i], OPEN_SUFFIX))
+			e = past_read_open(past, past->files[i]);
+	if (e != 0)
+		return fail(error, HEADRACE_SYSTEM, "no memory");
 	for (uint32_t i = 0; i < past->n; i++)
 		if (!is_decided_before(past, &past->items[i]))
 			past->items[n++] = past->items[i];
 	past->n = n;
 	if (n > 0)
 		qsort(past->items, n, sizeof(past->items[0]), by_age);
+	if (n > 0 && past->is_moving && past_once(past) != 0)
+		return fail(error, HEADRACE_SYSTEM, "no memory");
 	return r;
 }
 
@@ -4541,7 +5071,8 @@ static void past_restore(struct headrace *h, const struct past *past)
 	}
 }
 
-/* Ours now: the file first, then the old ones go. */
+/* Ours now: the file first, then the old ones go; those of batches first, which mean
+ * nothing without the queue's. */
 static int past_adopt(struct headrace *h, const struct past *past)
 {
 	int e = disk_rewrite(h);
@@ -4553,7 +5084,7 @@ static int past_adopt(struct headrace *h, const struct past *past)
 		    unlink(path) < 0 && errno != ENOENT)
 			e = errno;
 	}
-	return e;
+	return e == 0 && past->n_files > 0 ? sync_dir(&h->disk) : e;
 }
 
 /* ---- the sender with handshake: what the core cannot do itself ---- */
@@ -4649,6 +5180,7 @@ static void give_back(void *arg, struct batch *batch)
 	if (batch->record_no != 0)
 		h->disk.live_bytes -=
 			RECORD_BYTES + batch->encoder.end - HEADRACE_HEADER_BYTES;
+	slot_free(batch);
 	batch->next = h->returned;
 	h->returned = batch;
 	if (h->returned_last == NULL)
@@ -4667,6 +5199,7 @@ static struct batch *take_batch(void *arg)
 	if (h->returned == NULL)
 		h->returned_last = NULL;
 	h->n_returned--;
+	batch_number(h, batch);
 	return batch;
 }
 
@@ -4685,6 +5218,9 @@ static void layout_publish(void *arg)
 	struct layout *old = h->layout, *layout;
 
 	h->disk.wants_rewrite = true;
+	if (h->open_header != NULL)
+		__atomic_store_n(&h->open_header->generation, h->core.generation,
+				 __ATOMIC_RELAXED);
 	__atomic_store_n(&h->datagram_bytes, h->core.datagram_bytes, __ATOMIC_RELAXED);
 	if (old->n_shards == h->core.n_shards)
 		return;
@@ -4738,22 +5274,18 @@ static int find_target(void *arg, struct headrace_slice addresses, uint32_t shar
 	return (int)h->n_targets - 1;
 }
 
-/* A name that no other process takes. The file itself is made by the first sync. */
+/* The file itself is made by the first sync. */
 static void disk_begin(struct headrace *h)
 {
 	struct disk *d = &h->disk;
 
 	if (d->dir == NULL)
 		return;
-	d->origin = draw(h);
-	d->next_no = 1;
 	d->fd = -1;
 	d->n_buffer = 0;
 	d->live_bytes = d->file_bytes = 0;
 	d->is_broken = d->is_unsynced = false;
 	d->wants_rewrite = true;
-	snprintf(d->name, sizeof(d->name), "headrace-%ld-%016llx" QUEUE_SUFFIX,
-		 (long)getpid(), (unsigned long long)d->origin);
 }
 
 /* A core with nothing in it: at the start, and in a forked child. Returns 0 or an
@@ -4786,6 +5318,7 @@ static int reliable_begin(struct headrace *h, uint32_t n_streams)
 	uint8_t hash[16], message[16];
 
 	if (h->disk.dir != NULL) {
+		calls.moves = disk_moves;
 		calls.record = disk_record;
 		calls.sync = disk_sync;
 		calls.done = disk_done;
@@ -4815,6 +5348,8 @@ static int own_again(struct headrace *h)
 	close(h->wake_fd);
 	if (h->disk.dir != NULL && h->disk.fd >= 0)
 		close(h->disk.fd); /* the parent's file */
+	if (h->batches_are_parents)
+		(void)open_file_begin(h);
 	return reliable_begin(h, 0);
 }
 
@@ -4993,7 +5528,8 @@ static bool is_ours(const char *name)
 
 	pthread_mutex_lock(&handles_lock);
 	for (struct headrace *h = handles; h != NULL && !yes; h = h->next)
-		yes = h->disk.dir != NULL && strcmp(h->disk.name, name) == 0;
+		yes = h->disk.dir != NULL && (strcmp(h->disk.name, name) == 0 ||
+					      strcmp(h->disk.open_name, name) == 0);
 	pthread_mutex_unlock(&handles_lock);
 	return yes;
 }
@@ -5029,20 +5565,12 @@ static void conditions_init(struct headrace *h)
 	pthread_condattr_destroy(&monotonic);
 }
 
-static struct batch *batch_at(struct headrace *h, uint32_t i)
-{
-	return (struct batch *)(void *)(h->memory + i * h->batch_bytes);
-}
-
 /* Everything free, nothing counted: at the start, and in a forked child, whose
  * parent sends what waited. */
 static void queue_empty(struct headrace *h)
 {
-	h->free = h->first = NULL;
-	for (uint32_t i = h->n_batches; i-- > 0;) {
-		batch_at(h, i)->next = h->free;
-		h->free = batch_at(h, i);
-	}
+	h->first = NULL;
+	batches_free(h);
 	for (struct layout *l = h->layout; l != NULL; l = l->older)
 		for (uint32_t i = 0; i < l->n_shards; i++) {
 			l->shards[i].open = NULL;
@@ -5069,10 +5597,23 @@ static void queue_empty(struct headrace *h)
 	memset(h->refused, 0, sizeof(h->refused));
 }
 
+/* The mapped file stays the parent's: other memory takes its place here. */
+static void leave_parents_batches(struct headrace *h)
+{
+	if (h->map == NULL)
+		return;
+	h->batches_are_parents = true;
+	h->open_header = NULL;
+	if (mmap(h->map, h->map_bytes, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+		h->n_batches = 0; /* nothing can be tracked here */
+}
+
 static void child_after_fork(void)
 {
 	for (struct headrace *h = handles; h != NULL; h = h->next) {
 		conditions_init(h); /* the parent's waiters are not ours */
+		leave_parents_batches(h);
 		queue_empty(h);
 		h->sockets_are_parents = true;
 		h->n_targets = h->n_own_targets;
@@ -5298,6 +5839,21 @@ static int read_settings(struct headrace *h, const struct headrace_config *confi
 	return HEADRACE_OK;
 }
 
+/* Its place; open_file_begin() puts the file there. */
+static int take_map(struct headrace *h)
+{
+	void *map;
+
+	h->map_bytes = OPEN_HEADER_BYTES + h->n_batches * h->batch_bytes;
+	map = mmap(NULL, h->map_bytes, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (map == MAP_FAILED)
+		return HEADRACE_SYSTEM;
+	h->map = map;
+	h->memory = h->map + OPEN_HEADER_BYTES;
+	return HEADRACE_OK;
+}
+
 /* Memory for batches, all of it, touched once so that it is there. */
 static int take_memory(struct headrace *h, uint64_t queue_bytes, uint32_t n_restored)
 {
@@ -5315,6 +5871,8 @@ static int take_memory(struct headrace *h, uint64_t queue_bytes, uint32_t n_rest
 	h->wake_at = (h->n_batches - n_shards + 1) / 2;
 	if (h->wake_at > WAKE_AT)
 		h->wake_at = WAKE_AT;
+	if (h->disk.dir != NULL)
+		return take_map(h);
 	if (posix_memalign(&memory, CACHE_LINE, h->n_batches * h->batch_bytes) != 0)
 		return HEADRACE_SYSTEM;
 	h->memory = memory;
@@ -5337,7 +5895,12 @@ static void handle_free(struct headrace *h)
 		layout_free(h->layout);
 		h->layout = older;
 	}
-	free(h->memory);
+	if (h->disk.dir != NULL)
+		open_file_end(h); /* it was opened, and not begun */
+	if (h->map != NULL)
+		munmap(h->map, h->map_bytes);
+	else
+		free(h->memory);
 	free(h->disk.dir);
 	if (h->disk.fd >= 0)
 		close(h->disk.fd);
@@ -5360,6 +5923,9 @@ static int handle_start(struct headrace *h, const struct past *past,
 			    strerror(fork_handlers_error));
 	if (getrandom(h->seed, sizeof(h->seed), 0) != sizeof(h->seed))
 		return fail(error, HEADRACE_SYSTEM, "random bits: %s", strerror(errno));
+	if (h->disk.dir != NULL && (e = open_file_begin(h)) != 0)
+		return fail(error, HEADRACE_BAD_QUEUE, "queue_dir %s: %s", h->disk.dir,
+			    strerror(e));
 	queue_empty(h);
 	stream_begin(h, h->layout);
 	if (h->is_reliable && (e = reliable_begin(h, past_streams(past))) != 0)
@@ -5426,7 +5992,7 @@ int headrace_open(const struct headrace_config *config, struct headrace **out,
 	h = memory;
 	memset(h, 0, sizeof(*h));
 	memset(&past, 0, sizeof(past));
-	h->wake_fd = h->disk.fd = -1;
+	h->wake_fd = h->disk.fd = h->disk.open_fd = -1;
 	lock_init(&h->queue_lock);
 	pthread_mutex_init(&h->layout_lock, NULL);
 	conditions_init(h);

@@ -244,9 +244,11 @@ struct headrace_config {
 	/* 5,000: how long headrace_close() waits for what is not committed. */
 	uint32_t close_ms;
 
-	/* A folder for a queue that survives the process: docs/sdk-queue.md. What it
-	 * holds from earlier processes is sent first. queue_bytes bounds it as well:
-	 * the file has at most twice as many and 1 MiB. NULL: memory only. */
+	/* A folder for a queue that survives the process: docs/sdk-queue.md. What
+	 * track() took is there when it returns, whatever kills the process then; what
+	 * was not recorded yet does not survive the machine. What it holds from earlier
+	 * processes is sent first. queue_bytes bounds it as well: the files have at most
+	 * three times as many and 1 MiB. NULL: memory only. */
 	const char *queue_dir;
 	/* Do not wait for the disk before a datagram is sent: the queue then survives
 	 * the process, but after a loss of power events may be sent twice. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * What an event costs in the SDK: encoded into datagrams with tag, and tracked.
+ * What an event costs in the SDK: encoded into datagrams with tag, and tracked; with a
+ * disk queue in the folder named (default: here), where nobody answers.
  * One line a case: nanoseconds per event, best of five. Run on an idle machine:
  *
- *     build/tests/unit/sdk/bench_sdk
+ *     build/tests/unit/sdk/bench_sdk [FOLDER]
  */
 
 #include <arpa/inet.h>
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -93,11 +95,17 @@ static void *track(void *arg)
 	return NULL;
 }
 
-static double track_on(unsigned int n_threads, struct headrace_counts *s)
+/* queue_dir NULL: without handshake, and without a disk queue. */
+static double track_on(unsigned int n_threads, const char *queue_dir,
+		       struct headrace_counts *s)
 {
 	struct headrace_config c = { .key_hex = "000102030405060708090a0b0c0d0e0f",
 				     .queue_bytes = 256u << 20,
-				     .handshake = HEADRACE_HANDSHAKE_OFF };
+				     .queue_dir = queue_dir,
+				     .close_ms = 1,
+				     .handshake = queue_dir == NULL
+							  ? HEADRACE_HANDSHAKE_OFF
+							  : HEADRACE_HANDSHAKE_ON };
 	pthread_t threads[16];
 	struct headrace *h;
 	char address[32], error[256];
@@ -116,18 +124,38 @@ static double track_on(unsigned int n_threads, struct headrace_counts *s)
 	for (unsigned int i = 0; i < n_threads; i++)
 		pthread_join(threads[i], NULL);
 	ns = (now_ns() - start) / per_thread;
-	(void)headrace_flush(h, 60000);
+	(void)headrace_flush(h, queue_dir == NULL ? 60000 : 1);
 	headrace_stats(h, s);
 	(void)headrace_close(h);
 	close(fd);
 	return ns;
 }
 
-int main(void)
+static void print_track(unsigned int n_threads, const char *queue_dir)
+{
+	struct headrace_counts s;
+	double best = 1e9;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		double ns = track_on(n_threads, queue_dir, &s);
+
+		best = ns < best ? ns : best;
+		if (queue_dir != NULL && system("rm -f bench-sdk-queue/*") != 0)
+			exit(1);
+	}
+	printf("track, %u thread%s%s %6.1f ns per call (last run: %llu sent, %llu "
+	       "dropped)\n",
+	       n_threads, n_threads == 1 ? " " : "s",
+	       queue_dir != NULL ? ", disk queue" : "", best,
+	       (unsigned long long)s.events_sent, (unsigned long long)s.events_dropped);
+}
+
+int main(int argc, char **argv)
 {
 	static const char *const names[] = { "", "protobuf", "JSON" };
-	struct headrace_counts s;
 
+	if (argc > 1 && chdir(argv[1]) != 0)
+		return 1;
 	for (unsigned int i = 0; i < N_USERS; i++)
 		snprintf(users[i], sizeof(users[i]), "user_%u", i * 7919 % 100000);
 	for (enum headrace_codec c = HEADRACE_PROTOBUF; c <= HEADRACE_JSON; c++) {
@@ -142,19 +170,13 @@ int main(void)
 		       best);
 	}
 	per_thread = 1000000;
-	for (unsigned int n = 1; n <= 4; n *= 2) {
-		double best = 1e9;
-
-		for (int i = 0; i < ROUNDS; i++) {
-			double ns = track_on(n, &s);
-
-			best = ns < best ? ns : best;
-		}
-		printf("track, %u thread%s %6.1f ns per call (last run: %llu sent, "
-		       "%llu "
-		       "dropped)\n",
-		       n, n == 1 ? " " : "s", best, (unsigned long long)s.events_sent,
-		       (unsigned long long)s.events_dropped);
-	}
+	for (unsigned int n = 1; n <= 4; n *= 2)
+		print_track(n, NULL);
+	per_thread = 300000;
+	if (mkdir("bench-sdk-queue", 0700) != 0)
+		return 1;
+	for (unsigned int n = 1; n <= 4; n *= 2)
+		print_track(n, "bench-sdk-queue");
+	(void)rmdir("bench-sdk-queue");
 	return 0;
 }
