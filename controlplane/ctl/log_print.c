@@ -230,8 +230,10 @@ static void config_json(json_t *out, struct hr_str body)
 	struct hr_chain_config *c = calloc(1, sizeof(*c));
 	json_t *settings = json_object();
 
+	/* Also of one that this program cannot fold. */
+	if (body.n >= 4)
+		set_number(out, "fold_version", hr_load32(body.p));
 	if (c != NULL && hr_chain_config_decode(c, body, NULL) == 0) {
-		set_number(out, "fold_version", c->fold_version);
 		for (uint32_t i = 1; i < HR_CHAIN_SETTINGS; i++)
 			set_number(settings, setting_names[i], c->setting[i]);
 	}

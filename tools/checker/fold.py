@@ -44,6 +44,7 @@ class Fold:
     def __init__(self, shard, n_shards, sink):
         self.shard, self.n_shards, self.sink = shard, n_shards, sink
         self.settings = {}
+        self.version = 0
         self.streams = {}
         # Streams of each class, the one that was heard of longest ago first.
         self.by_age = (OrderedDict(), OrderedDict(), OrderedDict())
@@ -62,7 +63,7 @@ class Fold:
         if link.body_kind == r.CONFIG:
             self.expire()
             self.forget_old()
-            _, self.settings, pipeline = r.decode_config(link.body)
+            self.version, self.settings, pipeline = r.decode_config(link.body)
             if pipeline:
                 raise r.UnknownBody("a pipeline: only the default one is known")
             self.forget_until(self.room_for_known())
@@ -168,6 +169,8 @@ class Fold:
         totals, most = self.totals, self.setting(r.MAX_EVENTS)
         totals.events += item.events
         received_ms = min(item.received // 1000, RECEIVED_MOST)
+        if self.version == 2:  # whole seconds
+            received_ms -= received_ms % 1000
         left = item.events
         for start, end, whole in events.frames(item.codec, item.payload):
             if not left:
