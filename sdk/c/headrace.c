@@ -1215,6 +1215,7 @@ static bool walk_next(struct event_walk *w)
 struct stream {
 	uint64_t birth, random; /* birth 0: this place is free */
 	uint8_t key[HEADRACE_KEY_BYTES];
+	uint32_t key_id;   /* an earlier process may have had another write key */
 	uint64_t begun_us; /* core time, and never younger than the birth */
 	uint32_t n_users;
 	uint32_t n_shards, generation;
@@ -1271,7 +1272,8 @@ struct core_target {
 	uint64_t heard_us;        /* the newest answer */
 };
 
-/* One shard's way to the log. */
+/* One shard's way to the log. Tokens are a write key's: for a stream that began under
+ * another one than ours the flow has its own, of the address other_target. */
 struct flow {
 	struct batch *first, *last; /* everything that waits, oldest first */
 	struct batch *unsent;       /* first never transmitted by this process */
@@ -1294,7 +1296,8 @@ struct flow {
 	uint16_t *committed; /* events of sequence % COMMITTED_KEPT */
 
 	uint64_t incarnation; /* highest seen of the shard's owners */
-	uint32_t target;
+	uint32_t target, other_target;
+	struct core_target other;
 	uint32_t hops;    /* NOT_OWNER since the last ACK */
 	uint32_t attempt; /* of PROBE and SKIP */
 	uint32_t backoff; /* time-outs since the last progress */
@@ -1555,6 +1558,7 @@ static struct stream *stream_new(struct hr_sdk_core *c, uint64_t birth, uint64_t
 	s->random = random;
 	s->n_shards = c->n_shards;
 	s->generation = c->generation;
+	s->key_id = c->conf.key_id;
 	headrace_stream_key(c->conf.write_key, birth, random, s->key);
 	return s;
 }
@@ -1745,6 +1749,7 @@ static void flow_adopt(struct flow *f, struct stream *s)
 	f->limit = FIRST_CREDIT;
 	f->answer_us = 0;
 	f->timer_us = f->skip_us = NEVER;
+	f->other.token_us = 0;
 }
 
 static void flow_leave(struct flow *f)
@@ -1871,7 +1876,7 @@ struct message {
 	uint8_t kind;
 	const uint8_t *key;
 	uint64_t birth, random, sequence;
-	uint32_t shard, attempt;
+	uint32_t shard, attempt, key_id;
 	uint64_t sent_us, token;
 	uint32_t payload_bytes;
 };
@@ -1890,7 +1895,7 @@ static uint32_t message_write(const struct hr_sdk_core *c, uint8_t *p,
 	store16(p + 10, (uint16_t)m->shard);
 	store16(p + 12, (uint16_t)c->n_shards);
 	store32(p + 16, c->generation);
-	store32(p + 20, c->conf.key_id);
+	store32(p + 20, m->key_id);
 	store64(p + 24, m->birth);
 	store64(p + 32, m->random);
 	store64(p + 40, m->sequence);
@@ -1909,8 +1914,22 @@ static bool message_send(struct hr_sdk_core *c, uint32_t target, struct message 
 {
 	uint8_t *p = c->messages[c->message_no++ % 64];
 
-	m->token = c->targets[target].token;
 	return c->calls.send(c->calls.arg, target, p, message_write(c, p, m));
+}
+
+static bool is_own_key(const struct hr_sdk_core *c, const struct flow *f)
+{
+	return f->stream == NULL || f->stream->key_id == c->conf.key_id;
+}
+
+static const struct core_target *token_of(const struct hr_sdk_core *c,
+					  const struct flow *f)
+{
+	static const struct core_target none;
+
+	if (is_own_key(c, f))
+		return &c->targets[f->target];
+	return f->other_target == f->target ? &f->other : &none;
 }
 
 static bool flow_ask(struct hr_sdk_core *c, uint32_t shard, uint8_t kind,
@@ -1925,6 +1944,8 @@ static bool flow_ask(struct hr_sdk_core *c, uint32_t shard, uint8_t kind,
 	m.birth = f->stream->birth;
 	m.random = f->stream->random;
 	m.shard = shard;
+	m.key_id = f->stream->key_id;
+	m.token = token_of(c, f)->token;
 	m.attempt = f->attempt++;
 	m.sent_us = now_us + c->wall_offset_us;
 	m.sequence = kind == KIND_PROBE ? f->highest_sent : decided_floor(f);
@@ -1954,6 +1975,8 @@ static void hello_send(struct hr_sdk_core *c, uint64_t now_us)
 	m.kind = KIND_HELLO;
 	m.key = key;
 	m.random = o->random;
+	m.key_id = c->conf.key_id;
+	m.token = c->targets[o->target].token;
 	m.attempt = o->attempt++;
 	m.sent_us = now_us + c->wall_offset_us;
 	m.payload_bytes = HELLO_BYTES;
@@ -1974,7 +1997,7 @@ static bool batch_send(struct hr_sdk_core *c, struct flow *f, struct batch *b,
 
 	memset(&d, 0, sizeof(d));
 	memcpy(d.stream_key, b->stream->key, sizeof(d.stream_key));
-	d.key_id = c->conf.key_id;
+	d.key_id = b->stream->key_id;
 	d.generation = b->stream->generation;
 	d.birth = b->stream->birth;
 	d.random = b->stream->random;
@@ -1984,7 +2007,7 @@ static bool batch_send(struct hr_sdk_core *c, struct flow *f, struct batch *b,
 	d.attempt = b->attempt;
 	d.client_drops = stream_drops(c, b->stream);
 	d.sent_us = server_time(c, now_us);
-	d.token = c->targets[f->target].token;
+	d.token = token_of(c, f)->token;
 	b->datagram_bytes = (uint32_t)headrace_encoder_finish(&b->encoder, &d);
 	b->slot.was_sent = 1;
 	if (!c->calls.send(c->calls.arg, f->target, b->buffer, b->datagram_bytes)) {
@@ -2133,18 +2156,18 @@ static void flow_next_target(struct hr_sdk_core *c, struct flow *f)
 }
 
 /* Without a token that is still good nothing but PROBE is heard. */
-static bool target_is_open(const struct hr_sdk_core *c, uint32_t target,
+static bool target_is_open(const struct hr_sdk_core *c, const struct flow *f,
 			   uint64_t now_us)
 {
-	const struct core_target *t = &c->targets[target];
+	const struct core_target *t = token_of(c, f);
 
 	return t->token_us != 0 && now_us - t->token_us < c->token_life_us;
 }
 
-static bool target_is_stale(const struct hr_sdk_core *c, uint32_t target,
+static bool target_is_stale(const struct hr_sdk_core *c, const struct flow *f,
 			    uint64_t now_us)
 {
-	const struct core_target *t = &c->targets[target];
+	const struct core_target *t = token_of(c, f);
 
 	return t->token_us == 0 || now_us - t->token_us >= c->token_life_us / 2;
 }
@@ -2152,8 +2175,8 @@ static bool target_is_stale(const struct hr_sdk_core *c, uint32_t target,
 static bool probe_is_due(const struct hr_sdk_core *c, const struct flow *f,
 			 uint64_t now_us)
 {
-	return f->wants_probe || f->silent > 0 ||
-	       target_is_stale(c, f->target, now_us) || f->limit <= flow_base(f);
+	return f->wants_probe || f->silent > 0 || target_is_stale(c, f, now_us) ||
+	       f->limit <= flow_base(f);
 }
 
 static void flow_probed(struct hr_sdk_core *c, struct flow *f, uint64_t now_us)
@@ -2162,8 +2185,9 @@ static void flow_probed(struct hr_sdk_core *c, struct flow *f, uint64_t now_us)
 	f->probe_us = now_us + jittered(c, probe_pause(f->n_probes++));
 }
 
-/* One asks for all that wait for the same address: how often it is asked does not
- * depend on the number of shards. */
+/* One asks for all that wait for the same address with the same write key: how often it
+ * is asked does not depend on the number of shards. (An appliance may have forgotten an
+ * earlier key, and is silent to that one alone.) */
 static void flow_probe_for_others(struct hr_sdk_core *c, const struct flow *asked,
 				  uint64_t now_us)
 {
@@ -2171,7 +2195,8 @@ static void flow_probe_for_others(struct hr_sdk_core *c, const struct flow *aske
 		struct flow *f = &c->flows[i];
 
 		if (f != asked && f->target == asked->target && f->silent > 0 &&
-		    flow_waits(f) && now_us >= f->paused_us)
+		    flow_waits(f) && f->stream->key_id == asked->stream->key_id &&
+		    now_us >= f->paused_us)
 			flow_probed(c, f, now_us);
 	}
 }
@@ -2266,7 +2291,7 @@ static void flow_run(struct hr_sdk_core *c, uint32_t shard, bool may_send_new,
 	if (!flow_waits(f) || now_us < f->paused_us)
 		return;
 	flow_probe(c, shard, now_us);
-	if (f->wants_probe || !target_is_open(c, f->target, now_us) || c->is_blocked)
+	if (f->wants_probe || !target_is_open(c, f, now_us) || c->is_blocked)
 		return;
 	flow_skip(c, shard, now_us);
 	if (now_us >= f->timer_us && !c->is_blocked)
@@ -2290,7 +2315,7 @@ static uint64_t flow_due(const struct hr_sdk_core *c, const struct flow *f,
 		return f->paused_us < due ? f->paused_us : due;
 	if (probe_is_due(c, f, now_us) && f->probe_us < due)
 		due = f->probe_us;
-	if (f->wants_probe || !target_is_open(c, f->target, now_us))
+	if (f->wants_probe || !target_is_open(c, f, now_us))
 		return due;
 	if (f->timer_us < due)
 		due = f->timer_us;
@@ -2558,20 +2583,18 @@ static void core_restore(struct hr_sdk_core *c, struct batch *b)
 
 struct answer {
 	uint8_t kind;
-	uint32_t shard, n_shards, generation, attempt;
+	uint32_t shard, n_shards, generation, attempt, key_id;
 	uint64_t birth, random, sequence, sent_us, token;
 	const uint8_t *payload;
 	uint32_t payload_bytes;
 };
 
-static bool answer_read(const struct hr_sdk_core *c, const uint8_t *p, size_t n,
-			struct answer *a)
+static bool answer_read(const uint8_t *p, size_t n, struct answer *a)
 {
 	if (n < HEADRACE_HEADER_BYTES + HEADRACE_TAG_BYTES ||
 	    n > HEADRACE_DATAGRAM_MAX || memcmp(p, "HRB", 3) != 0 ||
 	    p[3] != WIRE_VERSION || p[5] != FROM_APPLIANCE || p[6] != SUITE_SIPHASH ||
 	    p[7] != 0 || load16(p + 8) != 0 || load16(p + 14) != 0 ||
-	    load32(p + 20) != c->conf.key_id ||
 	    load16(p + 72) != n - HEADRACE_HEADER_BYTES - HEADRACE_TAG_BYTES)
 		return false;
 	a->kind = p[4];
@@ -2581,6 +2604,7 @@ static bool answer_read(const struct hr_sdk_core *c, const uint8_t *p, size_t n,
 	a->birth = load64(p + 24);
 	a->random = load64(p + 32);
 	a->sequence = load64(p + 40);
+	a->key_id = load32(p + 20);
 	a->attempt = load32(p + 48);
 	a->sent_us = load64(p + 56);
 	a->token = load64(p + 64);
@@ -2623,6 +2647,18 @@ static void target_learn(struct hr_sdk_core *c, uint32_t target, uint64_t token,
 {
 	c->targets[target].token = token;
 	c->targets[target].token_us = max_of(now_us, 1);
+}
+
+static void flow_learn(struct hr_sdk_core *c, struct flow *f, uint32_t target,
+		       uint64_t token, uint64_t now_us)
+{
+	if (is_own_key(c, f)) {
+		target_learn(c, target, token, now_us);
+		return;
+	}
+	f->other.token = token;
+	f->other.token_us = max_of(now_us, 1);
+	f->other_target = target;
 }
 
 /* It answers, and has given its token: no need for each shard to ask. */
@@ -2875,7 +2911,7 @@ static bool take_probe_answer(struct hr_sdk_core *c, uint32_t target, struct flo
 	    load64(a->payload) < f->incarnation)
 		return false;
 	clock_learn(c, load64(a->payload + 24), asked_us, now_us);
-	target_learn(c, target, a->token, now_us);
+	flow_learn(c, f, target, a->token, now_us);
 	if (f->target == target)
 		f->wants_probe = false;
 	return take_ack(c, target, f, a, now_us);
@@ -2991,20 +3027,21 @@ static bool answer_take(struct hr_sdk_core *c, uint32_t target, const uint8_t *p
 	struct stream *s;
 	struct answer a;
 
-	if (!answer_read(c, p, n, &a) ||
+	if (!answer_read(p, n, &a) ||
 	    a.kind >= sizeof(payloads) / sizeof(payloads[0]) ||
 	    (payloads[a.kind].most == 0 && a.kind != KIND_WRONG_SHARD) ||
 	    a.payload_bytes < payloads[a.kind].least ||
 	    a.payload_bytes > payloads[a.kind].most)
 		return false;
 	if (a.kind == KIND_CHALLENGE) {
-		if (a.birth != 0 || !c->hello.is_out || a.random != c->hello.random)
+		if (a.birth != 0 || !c->hello.is_out || a.random != c->hello.random ||
+		    a.key_id != c->conf.key_id)
 			return false;
 		headrace_stream_key(c->conf.write_key, 0, a.random, key);
 		return tag_is_right(key, p, n) && take_challenge(c, target, &a, now_us);
 	}
 	s = stream_find(c, a.birth, a.random);
-	if (s == NULL || !tag_is_right(s->key, p, n))
+	if (s == NULL || a.key_id != s->key_id || !tag_is_right(s->key, p, n))
 		return false;
 	if (a.kind == KIND_WRONG_SHARD)
 		return s->n_shards == c->n_shards && s->generation == c->generation &&
@@ -3898,7 +3935,7 @@ static void *sender_run(void *arg)
 #define QUEUE_MAGIC "HRQUEUE1"
 #define QUEUE_HEADER_BYTES 32
 #define QUEUE_SUFFIX ".queue"
-#define RECORD_BYTES 72 /* in front of the payload */
+#define RECORD_BYTES 96 /* in front of the payload */
 #define RECORD_MAX (RECORD_BYTES + HEADRACE_DATAGRAM_MAX)
 #define RECORD_DATA 1
 #define RECORD_BIND 2
@@ -3912,6 +3949,8 @@ struct record {
 	uint16_t n_events, shard, n_shards;
 	uint32_t generation, n_payload;
 	uint64_t origin, number, birth, random, sequence, tracked_us;
+	uint32_t key_id;
+	uint8_t stream_key[HEADRACE_KEY_BYTES];
 	const uint8_t *payload;
 };
 
@@ -3941,6 +3980,9 @@ static void record_write(uint8_t *p, const struct record *r)
 	store16(p + 64, r->shard);
 	store16(p + 66, r->n_shards);
 	store32(p + 68, r->generation);
+	store32(p + 72, r->key_id);
+	store32(p + 76, 0);
+	memcpy(p + 80, r->stream_key, HEADRACE_KEY_BYTES);
 	if (r->n_payload > 0)
 		memcpy(p + RECORD_BYTES, r->payload, r->n_payload);
 	store64(p, queue_check(p + 8, n - 8));
@@ -3969,6 +4011,8 @@ static uint32_t record_read(const uint8_t *p, size_t left, struct record *r)
 	r->shard = load16(p + 64);
 	r->n_shards = load16(p + 66);
 	r->generation = load32(p + 68);
+	r->key_id = load32(p + 72);
+	memcpy(r->stream_key, p + 80, HEADRACE_KEY_BYTES);
 	r->payload = p + RECORD_BYTES;
 	r->n_payload = n - RECORD_BYTES;
 	return n;
@@ -4223,6 +4267,8 @@ static struct record record_of(const struct headrace *h, const struct batch *b)
 		r.birth = b->stream->birth;
 		r.random = b->stream->random;
 		r.sequence = b->sequence;
+		r.key_id = b->stream->key_id;
+		memcpy(r.stream_key, b->stream->key, sizeof(r.stream_key));
 	}
 	return r;
 }
@@ -4568,6 +4614,8 @@ static int past_take(struct past *past, const struct record *r)
 		m->r.random = r->random;
 		m->r.sequence = r->sequence;
 		m->r.generation = r->generation;
+		m->r.key_id = r->key_id;
+		memcpy(m->r.stream_key, r->stream_key, sizeof(m->r.stream_key));
 	}
 	return 0;
 }
@@ -4705,13 +4753,6 @@ static int past_open(struct headrace *h, struct past *past, const char *name,
 					  : read_whole(fd, &bytes, &n);
 	if (e == 0 && !header_is_right(name, bytes, n)) {
 		fail(error, HEADRACE_BAD_QUEUE, "%s is no queue: move it away", path);
-		e = EINVAL;
-	} else if (e == 0 && n >= QUEUE_HEADER_BYTES &&
-		   load32(bytes + 8) != h->key_id) {
-		fail(error, HEADRACE_BAD_QUEUE,
-		     "%s was written with key id %u, found %u: open it once with that "
-		     "key to send what it holds, or move it away",
-		     path, load32(bytes + 8), h->key_id);
 		e = EINVAL;
 	} else if (e == 0) {
 		e = past_add_file(past, name, fd, bytes);
@@ -5035,6 +5076,10 @@ static struct stream *restored_stream(struct hr_sdk_core *c, const struct record
 	if (s == NULL)
 		return NULL; /* cannot be: room was made for each of them */
 	s->is_restored = true;
+	if (r->key_id != c->conf.key_id) { /* bound to it for ever */
+		s->key_id = r->key_id;
+		memcpy(s->key, r->stream_key, sizeof(s->key));
+	}
 	s->n_shards = r->n_shards;
 	s->generation = r->generation;
 	s->begun_us = c->conf.now_us;

@@ -25,7 +25,7 @@
 
 struct sent {
 	uint64_t at_us, birth, random, sequence, sent_us, token;
-	uint32_t target, shard, n_shards, generation, attempt, drops, n;
+	uint32_t target, shard, n_shards, generation, attempt, drops, n, key_id;
 	uint8_t kind;
 };
 
@@ -73,6 +73,7 @@ static inline bool hand_send(void *arg, uint32_t target, const uint8_t *p, uint3
 	s->shard = load16(p + 10);
 	s->n_shards = load16(p + 12);
 	s->generation = load32(p + 16);
+	s->key_id = load32(p + 20);
 	s->birth = load64(p + 24);
 	s->random = load64(p + 32);
 	s->sequence = load64(p + 40);
@@ -284,7 +285,7 @@ struct say {
 	uint32_t target, shard, n_shards, generation, wait_ms;
 	uint64_t birth, random, floor, sent_us, token, incarnation, parked;
 	uint64_t server_us, asked_us, oldest_birth, max_age_us;
-	uint32_t credit, good_ms;
+	uint32_t credit, good_ms, key_id;
 	uint16_t largest;
 	const char *addresses;
 	bool credit_is_0;
@@ -357,7 +358,9 @@ static inline void say(struct hand *h, struct say s)
 	store16(p + 10, (uint16_t)s.shard);
 	store16(p + 12, (uint16_t)(s.n_shards == 0 ? h->n_shards : s.n_shards));
 	store32(p + 16, s.generation == 0 ? 1 : s.generation);
-	store32(p + 20, HAND_KEY_ID);
+	store32(p + 20, s.key_id != 0    ? s.key_id
+			: stream != NULL ? stream->key_id
+					 : HAND_KEY_ID);
 	store64(p + 24, s.birth);
 	store64(p + 32, s.random);
 	store64(p + 40, s.floor);
@@ -368,6 +371,8 @@ static inline void say(struct hand *h, struct say s)
 	if (s.spoil != NULL && !s.is_tagged_before)
 		s.spoil(p, &n);
 	headrace_stream_key(h->core.conf.write_key, s.birth, s.random, key);
+	if (stream != NULL && s.birth == stream->birth && s.random == stream->random)
+		memcpy(key, stream->key, sizeof(key));
 	siphash128(key, p, n, p + n);
 	n += HEADRACE_TAG_BYTES;
 	if (s.spoil != NULL && s.is_tagged_before)

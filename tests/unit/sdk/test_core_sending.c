@@ -610,6 +610,7 @@ static void what_was_sent_is_unknown_and_skipped_what_was_not_is_dropped(void)
 	skip = hand_last(h, KIND_SKIP, 0);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(skip);
 	CU_ASSERT_EQUAL(skip->sequence, 4);
+	CU_ASSERT_EQUAL(skip->token, HAND_TOKEN); /* without it nobody listens */
 	hand_pass(h, SECOND);
 	CU_ASSERT(hand_count(h, KIND_SKIP, 0) >= 2);
 	CU_ASSERT_NOT_EQUAL(hand_last(h, KIND_SKIP, 0)->attempt, 0);

@@ -562,6 +562,78 @@ static void what_was_left_goes_first_as_it_was(void)
 	hand_close(h);
 }
 
+/* Of a process that had another write key: bound is bound. */
+static void what_another_key_bound_goes_out_under_it(void)
+{
+	static const uint8_t other_key[16] = { 9, 9, 9 };
+	struct hand *h = hand_on_disk(1);
+	struct stream *s = stream_new(&h->core, 4711 | CLASS_DISK, 42);
+	const struct sent *d;
+
+	s->is_restored = true;
+	s->begun_us = h->now_us;
+	s->key_id = HAND_KEY_ID + 1;
+	headrace_stream_key(other_key, s->birth, s->random, s->key);
+	left(h, s, 1);
+	left(h, s, 2);
+	hand_track(h, 0, 1);
+	hand_run(h);
+	say_challenge(h, 1000); /* its token is for our own key */
+	hand_forget(h);
+	hand_pass(h, SECOND);
+	CU_ASSERT_EQUAL(hand_count(h, KIND_DATA, 0), 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(hand_last(h, KIND_PROBE, 0));
+	CU_ASSERT_EQUAL(hand_last(h, KIND_PROBE, 0)->key_id, HAND_KEY_ID + 1);
+	CU_ASSERT_EQUAL(hand_last(h, KIND_PROBE, 0)->token, 0);
+	say(h, (struct say){ .kind = KIND_ACK,
+			     .key_id = HAND_KEY_ID, /* not whose it is */
+			     .floor = 2,
+			     .meaning = COMMITTED });
+	CU_ASSERT_EQUAL(h->core.counts[COMMITTED_EVENTS], 0);
+	say(h, (struct say){ .kind = KIND_PROBE_ANSWER,
+			     .meaning = COMMITTED,
+			     .asked_us = h->now_us + HAND_WALL_US,
+			     .token = 99 });
+	hand_run(h);
+	CU_ASSERT_EQUAL_FATAL(hand_count(h, KIND_DATA, 0), 2);
+	d = hand_last(h, KIND_DATA, 0);
+	CU_ASSERT_EQUAL(d->sequence, 2);
+	CU_ASSERT_EQUAL(d->key_id, HAND_KEY_ID + 1);
+	CU_ASSERT_EQUAL(d->token, 99);
+	CU_ASSERT_EQUAL(h->core.targets[0].token, HAND_TOKEN);
+	say(h, (struct say){ .kind = KIND_ACK, .floor = 2, .meaning = COMMITTED });
+	CU_ASSERT_EQUAL(h->core.counts[COMMITTED_EVENTS], 2);
+	hand_run(h);
+	d = hand_last(h, KIND_DATA, 0);
+	CU_ASSERT_EQUAL(d->birth, h->challenge_us | CLASS_DISK);
+	CU_ASSERT_EQUAL(d->key_id, HAND_KEY_ID);
+	CU_ASSERT_EQUAL(d->token, HAND_TOKEN);
+	hand_close(h);
+}
+
+/* An appliance that has forgotten the other key is silent to that one alone. */
+static void silence_to_another_key_holds_up_nobody_else(void)
+{
+	struct hand *h = hand_on_disk(2);
+	struct stream *s = stream_new(&h->core, 4711 | CLASS_DISK, 42);
+
+	s->is_restored = true;
+	s->begun_us = h->now_us;
+	s->key_id = HAND_KEY_ID + 1;
+	left(h, s, 1);
+	hand_run(h);
+	say_challenge(h, 1000);
+	hand_track(h, 1, 1);
+	hand_run(h);
+	CU_ASSERT_EQUAL(hand_count(h, KIND_DATA, 1), 1);
+	hand_pass(h, 60 * SECOND); /* nobody says anything */
+	hand_forget(h);
+	hand_pass(h, 200 * SECOND);
+	CU_ASSERT(hand_count(h, KIND_PROBE, 0) >= 16);
+	CU_ASSERT(hand_count(h, KIND_PROBE, 1) >= 16);
+	hand_close(h);
+}
+
 static void what_was_left_for_other_shards_is_unknown(void)
 {
 	struct hand *h = hand_on_disk(1);
@@ -578,6 +650,29 @@ static void what_was_left_for_other_shards_is_unknown(void)
 	left(h, s, 8);
 	say_wrong_shard(h, s, 5, 1); /* an earlier process sent it: nobody knows */
 	CU_ASSERT_EQUAL(hand_told(h, HEADRACE_UNKNOWN), 2);
+	hand_close(h);
+}
+
+/* The disk has it as it was. */
+static void nothing_moves_into_what_is_recorded(void)
+{
+	struct hand *h = hand_on_disk(1);
+	struct batch *b;
+
+	hand_track(h, 0, 2);
+	hand_run(h);
+	CU_ASSERT_EQUAL(disk.n_recorded, 2);
+	b = hand_batch(h, 0, 1);
+	b->n_shards = 3;
+	core_take(&h->core, b);
+	CU_ASSERT_EQUAL(h->core.flows[0].n_batches, 3);
+	CU_ASSERT_EQUAL(h->core.flows[0].last->record_no, 0);
+	b = hand_batch(h, 0, 1);
+	b->n_shards = 3;
+	core_take(&h->core, b); /* and together where they may */
+	CU_ASSERT_EQUAL(h->core.flows[0].n_batches, 3);
+	hand_run(h);
+	CU_ASSERT_EQUAL(disk.n_recorded, 3);
 	hand_close(h);
 }
 
@@ -677,6 +772,12 @@ int main(void)
 		  smaller_datagrams_are_packed_anew },
 		{ "what was left goes first, as it was",
 		  what_was_left_goes_first_as_it_was },
+		{ "nothing moves into what is recorded",
+		  nothing_moves_into_what_is_recorded },
+		{ "what another key bound goes out under it",
+		  what_another_key_bound_goes_out_under_it },
+		{ "silence to another key holds up nobody else",
+		  silence_to_another_key_holds_up_nobody_else },
 		{ "what was left for other shards is unknown",
 		  what_was_left_for_other_shards_is_unknown },
 		{ "nothing leaves that is not on the disk",
