@@ -17,6 +17,12 @@
 
 static char dir[64];
 
+/* So many, where a forked child may have threads. */
+static uint32_t if_children(uint32_t n)
+{
+	return CHILDREN_TRACK ? n : 0;
+}
+
 static void make_dir(void)
 {
 	snprintf(dir, sizeof(dir), "sdk-queue-XXXXXX");
@@ -244,7 +250,7 @@ static void a_killed_process_doubles_and_reorders_nothing(void)
 
 	make_dir();
 	other.loss = 200;
-	for (int round = 0; round < (CHILDREN_TRACK ? 12 : 0); round++) {
+	for (int round = 0; round < (int)if_children(12); round++) {
 		int status;
 		pid_t child = fork();
 
@@ -356,7 +362,7 @@ static void what_track_took_outlives_the_process(void)
 	uint32_t n = 0;
 
 	make_dir();
-	for (size_t i = 0; i < (CHILDREN_TRACK ? HR_COUNT(n_events) : 0); i++)
+	for (size_t i = 0; i < if_children(HR_COUNT(n_events)); i++)
 		for (int is_down = 0; is_down < 2; is_down++)
 			for (uint32_t flush_ms = 1; flush_ms < 60000;
 			     flush_ms += 50000) {
@@ -377,13 +383,13 @@ static void what_is_left_is_left_once(void)
 {
 	make_dir();
 	set_down(true);
-	for (uint32_t i = 0; i < (CHILDREN_TRACK ? 8 : 0); i++)
+	for (uint32_t i = 0; i < if_children(8); i++)
 		die_after(i * 100, i * 100 + 100, i % 2 == 0 ? 1 : 50000);
 	set_down(false);
 	if (CHILDREN_TRACK)
 		CU_ASSERT_EQUAL(send_rest(), 800);
 	acknowledging_stop(&other);
-	all_are_logged(CHILDREN_TRACK ? 800 : 0);
+	all_are_logged(if_children(800));
 	remove_dir();
 }
 
@@ -530,8 +536,7 @@ static void events_that_were_moving_come_once(void)
 
 	make_dir();
 	set_down(true);
-	for (uint32_t is_moving = 0; is_moving < (CHILDREN_TRACK ? 2 : 0);
-	     is_moving++) {
+	for (uint32_t is_moving = 0; is_moving < if_children(2); is_moving++) {
 		set_down(true);
 		die_after(is_moving * 50, is_moving * 50 + 50, 50000);
 		open_file(&f);
@@ -608,7 +613,7 @@ static void damaged_batches_are_passed_over_and_counted(void)
 
 	make_dir();
 	/* All but its time, by which it would have expired or not. */
-	for (uint32_t at = 0; at < (CHILDREN_TRACK ? 40u : 0); at++) {
+	for (uint32_t at = 0; at < if_children(40); at++) {
 		if (at >= 24 && at < 32)
 			continue;
 		set_down(true);
