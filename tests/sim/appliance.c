@@ -20,9 +20,7 @@
 #include "dataplane/snapshot/recovery.h"
 #include "dataplane/snapshot/snapshotter.h"
 #include "dataplane/view/feed.h"
-#include "tests/sim/appliance.h"
-#include "tests/sim/coro.h"
-#include "tests/sim/env.h"
+#include "tests/sim/appliance_impl.h"
 #include "tests/sim/trimmer.h"
 #include "tests/sim/views.h"
 #include "tests/sim/world.h"
@@ -30,73 +28,9 @@
 #define EPOCHS_A_SHARD 5u /* one of them is the arena of what is parked */
 #define KEY_ID 1u
 #define ANSWERS_AT_ONCE 16u
-#define TOLD_MAX 64u
 #define TICK_US 20000u
-#define SHARDS_MAX 16u
 #define MEND_US (5 * SIM_SECOND) /* an operator is not quicker */
 #define SLICE 3u                 /* events folded between two looks at the rest */
-
-struct shard {
-	struct hr_owned owned;
-	struct hr_intake intake;
-	struct hr_fold *fold;
-	struct hr_streams *streams;
-	uint64_t incarnation; /* that answers carry */
-	/* What the worker was told and has not done yet. */
-	struct hr_link *told[TOLD_MAX];
-	uint32_t n_told;
-	bool has_begun; /* told[0] is being folded */
-	uint32_t n_told_early;
-	uint64_t stopped_us; /* the operator sees it since then */
-	struct sim_coro *publisher;
-	struct hr_log_start *restored; /* from, while it ran; NULL: it was not */
-};
-
-/* A look for a snapshot while everything runs; one at a time. */
-struct looking {
-	struct sim_coro *coro; /* NULL: nobody looks */
-	uint16_t shard;
-	uint64_t beyond_n;
-	struct hr_fold *fold;
-	struct hr_log_start *start;
-	int result;
-	bool is_over;
-	struct hr_err err;
-};
-
-struct sim_appliance {
-	struct sim_stores stores;
-	struct sim_env env;
-	uint32_t index;
-	char address[16];
-	bool others[SHARDS_MAX]; /* its disk: shards of other appliances */
-	uint64_t life;           /* of this start: events of an older one do nothing */
-	bool is_up;              /* there is a process */
-	bool is_open;            /* and what it begins with was read from snapshots */
-	bool is_stepping_soon, is_redis_soon;
-	uint64_t paused_until_us;
-	sim_flood flood;
-	void *flood_arg;
-
-	struct hr_log *log;
-	struct hr_owned_conf conf;
-	struct hr_record_clock clock;
-	hr_cell cells[HR_HIST_CELLS];
-	struct hr_epoch_pool *pool;
-	struct rte_ring *closed;
-	struct hr_feed *feed;
-	struct hr_view *redis, *topics;
-	struct hr_keyring *keys;
-	struct hr_beacon_rules rules;
-	struct hr_tokens tokens;
-	struct sim_coro *opening;
-	struct looking looking;
-	atomic_bool ends;
-	struct hr_recovery *recovery;
-	struct hr_snapshotter *snapshotter;
-	struct sim_trimmer *trimmer;
-	struct shard *shards;
-};
 
 static void on_enter(void *arg)
 {
@@ -908,7 +842,7 @@ static void snapshots_start(struct sim_appliance *a)
 }
 
 /* All that is made of what was recovered. */
-static void open_rooms(struct sim_appliance *a)
+void sim_appliance_open(struct sim_appliance *a)
 {
 	const uint32_t n = a->stores.set->n_shards;
 	const struct hr_config *c = a->stores.config;
@@ -973,7 +907,7 @@ static void recover(void *arg)
 		sim_violated(a->stores.sim, "liveness", "appliance %u: recovery: %s",
 			     a->index, err.text);
 	else
-		open_rooms(a);
+		sim_appliance_open(a);
 }
 
 void sim_appliance_start(struct sim_appliance *a)
@@ -985,6 +919,7 @@ void sim_appliance_start(struct sim_appliance *a)
 	sim_trace(a->stores.sim, "appliance %u starts", a->index);
 	a->env.booted_us = sim_now(a->stores.sim) / 2; /* never 0: it is not "never" */
 	a->env.not_before_us = 0;
+	a->env.has_twin = false;
 	before = sim_env_enter(&a->env);
 	a->life++;
 	a->is_up = true;
@@ -1085,6 +1020,14 @@ void sim_appliance_stop_view(struct sim_appliance *a, uint64_t us)
 bool sim_appliance_is_up(const struct sim_appliance *a)
 {
 	return a->is_up;
+}
+
+bool sim_appliance_is_stopped(const struct sim_appliance *a)
+{
+	for (uint16_t i = 0; a->is_open && i < a->stores.set->n_shards; i++)
+		if (a->shards[i].owned.phase == HR_PHASE_STOPPED)
+			return true;
+	return false;
 }
 
 void sim_appliance_step_clock(struct sim_appliance *a, int64_t us)

@@ -49,6 +49,14 @@ bool sim_appliance_is_up(const struct sim_appliance *a);
 /* Its wall clock jumps. */
 void sim_appliance_step_clock(struct sim_appliance *a, int64_t us);
 
+/* A second process just like it in an appliance that is down, which wakes after so long;
+ * not at every moment. */
+bool sim_appliance_can_clone(const struct sim_appliance *a);
+void sim_appliance_clone(struct sim_appliance *clone, struct sim_appliance *a,
+			 uint64_t us);
+/* A shard of it is stopped by name. */
+bool sim_appliance_is_stopped(const struct sim_appliance *a);
+
 /* A datagram of a sender; answers leave by the network. */
 void sim_appliance_datagram(struct sim_appliance *a, uint32_t sender,
 			    const uint8_t *bytes, uint32_t n);

@@ -101,11 +101,13 @@ int sim_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 
 ssize_t sim_getrandom(void *out, size_t n, unsigned int flags)
 {
+	struct sim_random *random =
+		running->has_twin ? &running->twin : &running->sim->random;
 	uint8_t *p = out;
 
 	(void)flags;
 	for (size_t i = 0; i < n; i++)
-		p[i] = (uint8_t)sim_random(&running->sim->random);
+		p[i] = (uint8_t)sim_random(random);
 	return (ssize_t)n;
 }
 

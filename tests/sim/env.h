@@ -20,7 +20,10 @@ struct sim_env {
 	int64_t wall_skew_us; /* the wall clock's error */
 	uint64_t
 		not_before_us; /* somebody waited until then: its clock never goes back */
-	void *store_arg;       /* of sim_store_use(), and so on: see appliance.c */
+	/* Random bits that another process gets, too: one is a clone of the other. */
+	struct sim_random twin;
+	bool has_twin;
+	void *store_arg; /* of sim_store_use(), and so on: see appliance.c */
 	void (*enter)(void *arg);
 };
 

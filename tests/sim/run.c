@@ -29,6 +29,10 @@
 #define FLOOD_CLICKS 12u
 #define FLOOD_BYTES 1300 /* as large as a datagram may be, nearly */
 
+#define CLONE_TRIES 1000u
+#define CROWD_ROUNDS 20u
+#define CROWD_US 7000u
+
 #define EVENTS_TOPIC "user_events"
 #define POSITIONS_TOPIC "headrace.positions"
 
@@ -45,6 +49,8 @@ struct run {
 	struct sim_snapshots *snapshots;
 	struct sim_network *network;
 	struct sim_appliance *appliances[APPLIANCES];
+	struct sim_appliance *clones[APPLIANCES]; /* down, nearly always */
+	uint64_t orphans[SHARDS]; /* whose clone it was that owned it: index + 1 */
 	struct sim_sender *senders[SENDERS];
 	uint64_t orders[USERS]; /* events of each user so far */
 	uint64_t faults_end_us, end_us;
@@ -101,11 +107,23 @@ static void draw_faults(struct sim *sim)
 	f->redis_back_us = draw_us(sim, 2000, 20000);
 	f->replay_us = draw_us(sim, 500, 10000);
 	f->clock_step_us = draw_us(sim, 5000, 50000);
+	if (sim_once_in(&sim->random, 3))
+		f->clone_us = SIM_SECOND + sim_below(&sim->random, 8 * SIM_SECOND);
 	f->view_stop_us = draw_us(sim, 1000, 10000);
 	f->snapshot_lost = draw(sim, 30, 500);
 	f->snapshot_damaged = draw(sim, 30, 500);
 	f->snapshot_refused = draw(sim, 30, 500);
 	f->damage_us = draw_us(sim, 1000, 10000);
+}
+
+/* A flood in the end must be what keeps senders waiting: nothing else does that for
+ * long where there is room for streams, clocks are right, and no shard has
+ * to be mended. */
+static void draw_flood(struct run *r)
+{
+	r->is_flooded = sim_once_in(&r->sim.random, 16);
+	if (r->is_flooded)
+		r->sim.faults.cut_us = r->sim.faults.clock_step_us = 0;
 }
 
 /* ---- deeds that come again and again ---- */
@@ -187,6 +205,72 @@ static void take(struct sim *sim, void *arg, uint64_t number)
 	again(sim, sim->faults.command_us, take, r);
 }
 
+/* Of the two one is stopped; what it had taken nobody has. */
+static void stop_clone(struct run *r, uint64_t i)
+{
+	for (uint16_t s = 0; s < SHARDS && sim_appliance_is_up(r->clones[i]); s++)
+		r->orphans[s] = i + 1; /* or it will be: it may have fenced */
+	sim_appliance_kill(r->clones[i]);
+}
+
+static void end_clone(struct sim *sim, void *arg, uint64_t i)
+{
+	(void)sim;
+	stop_clone(arg, i);
+}
+
+static void click_once(struct run *r);
+
+/* So much at once that both have something under way, and each something else. */
+static void crowd(struct sim *sim, void *arg, uint64_t rounds)
+{
+	struct run *r = arg;
+
+	for (uint32_t i = 0; i < SENDERS; i++)
+		click_once(r);
+	if (rounds > 0 && sim->faults.clone_us != 0)
+		sim_after(sim, CROWD_US, crowd, r, rounds - 1);
+}
+
+/* Not at every moment: the number says which one, and how often that was tried. */
+static void clone_soon(struct sim *sim, void *arg, uint64_t number)
+{
+	struct run *r = arg;
+	const uint64_t i = number % APPLIANCES;
+	uint64_t us;
+
+	if (sim->faults.clone_us == 0 || sim_appliance_is_up(r->clones[i]))
+		return;
+	if (!sim_appliance_can_clone(r->appliances[i])) {
+		if (number < CLONE_TRIES * APPLIANCES)
+			sim_after(sim, 500, clone_soon, r, number + APPLIANCES);
+		return;
+	}
+	us = sim_delay(&sim->random, 0, 3 * SIM_SECOND);
+	sim_appliance_clone(r->clones[i], r->appliances[i], us);
+	sim_after(sim, us, crowd, r, CROWD_ROUNDS);
+	sim_after(sim, sim_delay(&sim->random, SIM_SECOND, 15 * SIM_SECOND), end_clone,
+		  r, i);
+}
+
+/* A snapshot of a machine is restored beside it. */
+static void clone(struct sim *sim, void *arg, uint64_t number)
+{
+	struct run *r = arg;
+
+	(void)number;
+	clone_soon(sim, r, sim_below(&sim->random, APPLIANCES));
+	again(sim, sim->faults.clone_us, clone, r);
+}
+
+/* Who sends to a machine's address finds one of the two. */
+static struct sim_appliance *at_address(struct run *r, uint64_t i)
+{
+	if (sim_appliance_is_up(r->clones[i]) && sim_once_in(&r->sim.random, 2))
+		return r->clones[i];
+	return r->appliances[i];
+}
+
 /* A partition loses its end, sometimes all of it; whoever writes next writes there. */
 static void cut(struct sim *sim, void *arg, uint64_t number)
 {
@@ -222,7 +306,13 @@ static void operate(struct sim *sim, void *arg, uint64_t number)
 			is_ready |= sim_appliance_owns(r->appliances[i], s);
 		for (uint32_t i = 0; i < APPLIANCES && !is_ready; i++)
 			sim_appliance_mend(r->appliances[i], s);
+		if (r->orphans[s] != 0 && !is_ready)
+			sim_appliance_take(r->appliances[r->orphans[s] - 1], s);
 	}
+	/* "A copy of this machine is running; stop one" */
+	for (uint32_t i = 0; i < APPLIANCES; i++)
+		if (sim_appliance_is_stopped(r->clones[i]))
+			stop_clone(r, i);
 	sim_after(sim, SIM_SECOND, operate, r, 0);
 }
 
@@ -282,7 +372,7 @@ static void click(struct sim *sim, void *arg, uint64_t number)
 static void guest(struct sim *sim, void *arg, uint64_t number)
 {
 	struct run *r = arg;
-	struct sim_appliance *a = r->appliances[sim_below(&sim->random, APPLIANCES)];
+	struct sim_appliance *a = at_address(r, sim_below(&sim->random, APPLIANCES));
 	uint32_t user = (uint32_t)sim_below(&sim->random, 3);
 	char json[256], name[16], id[40] = "";
 	uint16_t shard;
@@ -362,7 +452,7 @@ static void arrive(void *arg, bool to_appliance, uint32_t appliance, uint32_t se
 	struct run *r = arg;
 
 	if (to_appliance)
-		sim_appliance_datagram(r->appliances[appliance], sender, bytes, n);
+		sim_appliance_datagram(at_address(r, appliance), sender, bytes, n);
 	else
 		sim_sender_arrive(r->senders[sender], appliance, bytes, n);
 }
@@ -462,7 +552,7 @@ static void configure(struct run *r)
 	c->log_min_age_us = sim_delay(&r->sim.random, 0, 5 * SIM_SECOND);
 	c->topics_interval_us = 1000 + (uint32_t)sim_below(&r->sim.random, 50000);
 	c->epoch_max_events = DATAGRAM_EVENTS + (uint32_t)sim_below(&r->sim.random, 60);
-	if (sim_once_in(&r->sim.random, 2))
+	if (!r->is_flooded && sim_once_in(&r->sim.random, 2))
 		make_short(r);
 }
 
@@ -537,6 +627,7 @@ static void open_all(struct run *r)
 	};
 
 	draw_faults(sim);
+	draw_flood(r);
 	configure(r);
 	if (!r->config.redis_enabled && sim_once_in(&sim->random, 2))
 		be_short(r);
@@ -566,11 +657,12 @@ static void open_all(struct run *r)
 	for (uint32_t i = 0; i < APPLIANCES; i++) {
 		stores.config = &r->configs[i];
 		stores.chain_streams = r->chain_streams;
-		if (sim_once_in(&sim->random, 3))
+		if (!r->is_flooded && sim_once_in(&sim->random, 3))
 			stores.chain_streams =
 				4 + (uint32_t)sim_below(&sim->random, STREAMS_MAX - 3);
 		r->appliances[i] = sim_appliance_new(&stores, i);
-		if (sim_once_in(&sim->random, 2))
+		r->clones[i] = sim_appliance_new(&stores, i);
+		if (!r->is_flooded && sim_once_in(&sim->random, 2))
 			sim_appliance_step_clock(
 				r->appliances[i],
 				(int64_t)sim_below(&sim->random, 40 * SIM_SECOND) -
@@ -588,9 +680,6 @@ static void open_all(struct run *r)
 		r->senders[i] = sim_sender_new(&sender);
 	}
 	r->guest_us = draw_us(sim, 5, 500);
-	/* Not where what waits for a second is too old, or a shard may have to be mended. */
-	r->is_flooded = r->config.dedup_max == DEDUP_MAX && sim->faults.cut_us == 0 &&
-			sim_once_in(&sim->random, 4);
 	r->event_us = 2000 + sim_below(&sim->random, 200000);
 	r->faults_end_us =
 		sim->now_us + 5 * SIM_SECOND + sim_below(&sim->random, 40 * SIM_SECOND);
@@ -607,6 +696,7 @@ static void begin(struct run *r)
 	again(sim, f->pause_us, pause_one, r);
 	again(sim, f->take_us, usurp, r);
 	again(sim, f->command_us, take, r);
+	again(sim, f->clone_us, clone, r);
 	/* Where the log is trimmed, too, nothing is left to begin from. */
 	if (r->config.redis_enabled)
 		again(sim, f->cut_us, cut, r);
@@ -631,6 +721,8 @@ static void calm(struct run *r)
 	sim_trace(&r->sim, "no more faults");
 	*f = quiet;
 	sim_kafka_calm(r->kafka);
+	for (uint32_t i = 0; i < APPLIANCES; i++)
+		stop_clone(r, i);
 	for (uint32_t i = 0; i < APPLIANCES; i++)
 		sim_appliance_start(r->appliances[i]);
 }
@@ -746,8 +838,10 @@ static void converge(struct run *r)
 
 static void close_all(struct run *r)
 {
-	for (uint32_t i = 0; i < APPLIANCES; i++)
+	for (uint32_t i = 0; i < APPLIANCES; i++) {
+		sim_appliance_free(r->clones[i]);
 		sim_appliance_free(r->appliances[i]);
+	}
 	for (uint32_t i = 0; i < SENDERS; i++)
 		sim_sender_free(r->senders[i]);
 	sim_network_free(r->network);

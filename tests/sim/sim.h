@@ -72,7 +72,7 @@ struct sim_faults {
 	uint64_t network_us, network_late_us;
 	/* Mean time between two of a kind; 0: never. */
 	uint64_t crash_us, pause_us, cut_us, redis_back_us, sdk_restart_us, take_us,
-		clock_step_us, view_stop_us, damage_us, replay_us, command_us;
+		clock_step_us, view_stop_us, damage_us, replay_us, command_us, clone_us;
 };
 
 /* ---- what happened, so that it shows when something never does ---- */
