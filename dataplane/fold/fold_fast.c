@@ -583,6 +583,7 @@ static void step(struct hr_fold *fold, uint32_t max_events)
 	while (fold->phase == HR_FOLD_EVENTS && max_events > 0) {
 		const uint32_t used = batch_fold(fold, max_events);
 
+		HR_CRASH_POINT(poison_link_half_folded);
 		max_events -= used < max_events ? used : max_events;
 		if (used == 0)
 			fold->phase = HR_FOLD_USERS;
