@@ -13,6 +13,7 @@
 
 #include "common/checkpoint_pins.h"
 #include "common/config.h"
+#include "common/control.h"
 #include "common/log.h"
 #include "controlplane/checkpoint/checkpoint.h"
 #include "controlplane/checkpoint/servers.h"
@@ -23,6 +24,7 @@
 #define NAME_BYTES 16 /* 20261130T101500Z */
 #define COPY_BYTES (1u << 20)
 #define SCAN_COUNT "1000"
+#define ASK_MS 3000u
 
 /* ---- files -------------------------------------------------------------------------- */
 
@@ -381,6 +383,7 @@ struct making {
 	struct hr_checkpoint *out;
 	struct positions before, copy, after;
 	redisContext *redis;
+	uint32_t fold_version; /* of the chains, as they were at first; 0: not known */
 	char part[HR_CHECKPOINT_NAME + 8];
 	char folder[HR_CHECKPOINT_PATH]; /* of the part */
 };
@@ -401,6 +404,8 @@ static int write_positions(const struct making *m, const char *name,
 		HR_CHECKPOINT_FORM "\ndata_set %s\nbytes %" PRIu64 "\nusers %" PRIu64
 				   "\nshards %u\n",
 		id, m->out->bytes, m->out->n_users, positions->n);
+	if (m->fold_version != 0)
+		fprintf(f, "fold_version %u\n", m->fold_version);
 	for (uint32_t s = 0; s < positions->n; s++) {
 		(void)hr_position_print(&positions->of[s], text);
 		fprintf(f, "position %u %s\n", s,
@@ -519,6 +524,32 @@ static int make(struct making *m, struct hr_err *err)
 	return r;
 }
 
+/* The least fold version of the chains that this appliance owns: who goes on from here
+ * needs its rules. 0: the dataplane does not say. */
+static uint32_t chains_version(const struct hr_config *config)
+{
+	char path[HR_CONFIG_TEXT + 32];
+	json_t *status = NULL, *shard;
+	json_int_t least = 0;
+	size_t i;
+
+	(void)snprintf(path, sizeof(path), "%s/" HR_CONTROL_DATAPLANE, config->run_dir);
+	if (hr_control_ask(path, "status", ASK_MS, &status, NULL) < 0) {
+		json_decref(status);
+		return 0;
+	}
+	json_array_foreach(json_object_get(status, "shards"), i, shard)
+	{
+		const json_int_t v =
+			json_integer_value(json_object_get(shard, "fold_version"));
+
+		if (v > 0 && (least == 0 || v < least))
+			least = v;
+	}
+	json_decref(status);
+	return (uint32_t)least;
+}
+
 int hr_checkpoint_make(struct hr_checkpoint *out, const struct hr_config *config,
 		       const struct hr_data_set *set, const atomic_bool *stops,
 		       struct hr_err *err)
@@ -538,6 +569,7 @@ int hr_checkpoint_make(struct hr_checkpoint *out, const struct hr_config *config
 		r = hr_checkpoint_connect(&m.redis, config, err);
 	if (r == 0) {
 		remove_left(config);
+		m.fold_version = chains_version(config);
 		r = make(&m, err);
 		redisFree(m.redis);
 	}
@@ -553,9 +585,9 @@ int hr_checkpoint_make(struct hr_checkpoint *out, const struct hr_config *config
 /* ---- reading ------------------------------------------------------------------------ */
 
 /* Prints it where out is given. Returns the bytes its dump.rdb must have, or a negated
- * errno. */
+ * errno. fold_version: of the chains when it was made, 0: it does not say. */
 static int64_t manifest_read(FILE *out, const char *folder, const char *name,
-			     struct hr_err *err)
+			     uint32_t *fold_version, struct hr_err *err)
 {
 	char path[HR_CHECKPOINT_PATH], line[HR_POSITION_TEXT + 32];
 	bool is_whole = false;
@@ -568,18 +600,22 @@ static int64_t manifest_read(FILE *out, const char *folder, const char *name,
 	f = fopen(path, "re");
 	if (f == NULL)
 		return fail_at(err, path);
+	*fold_version = 0;
 	if (out != NULL)
 		fprintf(out, "%s", name);
 	while (fgets(line, sizeof(line), f) != NULL) {
 		version |= strcmp(line, HR_CHECKPOINT_FORM "\n") == 0;
 		if (sscanf(line, "bytes %" SCNd64, &bytes) == 1 && out != NULL)
 			fprintf(out, "  %" PRId64 " bytes ", bytes);
+		(void)sscanf(line, "fold_version %u", fold_version);
 		if (sscanf(line, "position %u %*u %" SCNu64 " ", &shard, &n) == 2 &&
 		    out != NULL)
 			fprintf(out, " %u:%" PRIu64, shard, n);
 		is_whole = strcmp(line, "end\n") == 0;
 	}
 	fclose(f);
+	if (out != NULL && *fold_version != 0)
+		fprintf(out, "  needs fold version %u", *fold_version);
 	if (out != NULL)
 		fputc('\n', out);
 	return version == 1 && is_whole && bytes >= 0
@@ -591,6 +627,7 @@ static int64_t manifest_read(FILE *out, const char *folder, const char *name,
 int hr_checkpoint_list(FILE *out, const struct hr_config *config, struct hr_err *err)
 {
 	struct dirent **found;
+	uint32_t fold_version;
 	int64_t r = 0;
 	int n;
 
@@ -602,7 +639,7 @@ int hr_checkpoint_list(FILE *out, const struct hr_config *config, struct hr_err 
 	for (int i = 0; i < n; i++) {
 		if (r >= 0)
 			r = manifest_read(out, config->checkpoint_folder,
-					  found[i]->d_name, err);
+					  found[i]->d_name, &fold_version, err);
 		free(found[i]);
 	}
 	free(found);
@@ -631,6 +668,7 @@ int hr_checkpoint_restore(const struct hr_config *config, const char *name,
 {
 	char from[HR_CHECKPOINT_PATH], to[HR_CHECKPOINT_PATH];
 	struct stat st;
+	uint32_t fold_version;
 	int64_t bytes;
 	int r;
 
@@ -639,9 +677,16 @@ int hr_checkpoint_restore(const struct hr_config *config, const char *name,
 			       "%s is no name of a checkpoint: "
 			       "headracectl checkpoint list",
 			       name);
-	bytes = manifest_read(NULL, config->checkpoint_folder, name, err);
+	bytes = manifest_read(NULL, config->checkpoint_folder, name, &fold_version,
+			      err);
 	if (bytes < 0)
 		return (int)bytes;
+	/* A view goes on from its positions by those rules. */
+	r = fold_version == 0
+		    ? 0
+		    : hr_fold_version_check(fold_version, "that checkpoint needs", err);
+	if (r < 0)
+		return r;
 	path_of(from, config->checkpoint_folder, name, "dump.rdb");
 	if (stat(from, &st) < 0)
 		return fail_at(err, from);

@@ -17,8 +17,8 @@
 #include "controlplane/ctl/report.h"
 #include "controlplane/ctl/shards.h"
 #include "controlplane/ctl/stop.h"
-#include "dataplane/log/record.h"
 #include "controlplane/ctl/view.h"
+#include "dataplane/log/record.h"
 
 #define COMMAND_MS 10000u
 #define CONFIG_DEFAULT "/etc/headrace/headrace.yaml"
@@ -159,6 +159,22 @@ static int command_find(int n, char **words)
 	return -1;
 }
 
+/* What has to be before a command is told: an exit code. */
+static int prepare(const struct options *o, int command, const char *path)
+{
+	const char *config = o->config != NULL ? o->config : CONFIG_DEFAULT;
+	json_t *status = NULL;
+	int r = 0;
+
+	if (strcmp(commands[command].noun, "config") != 0)
+		return 0;
+	/* Whoever does not answer is told of by the command itself. */
+	if (hr_control_ask(path, "status", COMMAND_MS, &status, NULL) == 0)
+		r = hr_ctl_checkpoint_first(o->run_dir != NULL ? NULL : config, status);
+	json_decref(status);
+	return r;
+}
+
 /* Tell the dataplane. */
 static int command_do(const struct options *o, int command, const char *shard)
 {
@@ -182,6 +198,10 @@ static int command_do(const struct options *o, int command, const char *shard)
 	if (shard != NULL && (end == shard || *end != '\0')) {
 		json_decref(request);
 		return bad_usage("SHARD is a number");
+	}
+	if (prepare(o, command, path) != 0) {
+		json_decref(request);
+		return 1;
 	}
 	r = hr_control_request(path, request, COMMAND_MS, &answer, &err);
 	json_decref(request);

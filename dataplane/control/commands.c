@@ -62,7 +62,7 @@ static json_t *shards(const struct hr_dataplane *d)
 		json_array_append_new(
 			list,
 			json_pack(
-				"{s:i,s:s,s:I,s:I,s:s,s:b,s:s,s:s,s:I}", "shard",
+				"{s:i,s:s,s:I,s:I,s:s,s:b,s:s,s:s,s:I,s:i}", "shard",
 				(int)s, "state", shard_names[state], "link",
 				(json_int_t)(state == HR_SHARD_FENCED
 						     ? seen.n
@@ -71,7 +71,8 @@ static json_t *shards(const struct hr_dataplane *d)
 				(json_int_t)atomic_load(&view->incarnation), "reason",
 				reason, "ours", (int)is_ours, "owner", owner,
 				"addresses", addresses, "offset",
-				(json_int_t)seen.offset));
+				(json_int_t)seen.offset, "fold_version",
+				(int)seen.fold_version));
 	}
 	return list;
 }
@@ -228,15 +229,16 @@ static json_t *status(const struct hr_dataplane *d)
 
 	if (d->state == HR_STATE_RUNNING)
 		hr_id128_print(data_set, &d->set.id);
-	return json_pack(
-		"{s:s,s:s,s:i,s:s,s:b,s:o,s:s,s:s,s:i,s:i,s:i,s:o,s:o,s:o,s:o,s:o,s:o}",
-		"program", "headrace-dataplane", "version", HR_VERSION, "pid",
-		(int)getpid(), "state", state_names[d->state], "ready", (int)ready,
-		"reasons", reasons, "name", d->config.name, "data_set", data_set,
-		"generation", (int)d->config.generation, "n_shards",
-		(int)d->config.n_shards, "workers", (int)d->config.n_workers, "shards",
-		shards(d), "views", views(d), "ports", ports(d), "snapshots",
-		snapshots(d), "log", growth(d), "poison", poison());
+	return json_pack("{s:s,s:s,s:i,s:i,s:s,s:b,s:o,s:s,s:s,s:i,s:i,s:i,s:o,s:o,s:o,"
+			 "s:o,s:o,s:o}",
+			 "program", "headrace-dataplane", "version", HR_VERSION,
+			 "fold_version", HR_FOLD_VERSION, "pid", (int)getpid(), "state",
+			 state_names[d->state], "ready", (int)ready, "reasons", reasons,
+			 "name", d->config.name, "data_set", data_set, "generation",
+			 (int)d->config.generation, "n_shards", (int)d->config.n_shards,
+			 "workers", (int)d->config.n_workers, "shards", shards(d),
+			 "views", views(d), "ports", ports(d), "snapshots",
+			 snapshots(d), "log", growth(d), "poison", poison());
 }
 
 /* Of the member "shard"; -1: there is none that can be one. */

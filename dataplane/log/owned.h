@@ -91,7 +91,7 @@ struct hr_owned_hooks {
 	bool (*random)(void *ctx, void *out, size_t n);
 	/* A line for the operator. */
 	void (*tell)(void *ctx, enum hr_log_level level, const char *line);
-	/* s->reason or s->addresses is another one. */
+	/* s->reason or s->addresses is another one; and each second, while it is owner. */
 	void (*said)(void *ctx, const struct hr_owned *s);
 	/* An epoch's buffer is free. */
 	void (*put_epoch)(void *ctx, struct hr_epoch *epoch);

@@ -156,8 +156,10 @@ void hr_owned_complain(struct hr_owned *s, const struct hr_now *now)
 	find_complaint(s, now, text);
 	atomic_store_explicit(&s->view.complains, text[0] != '\0',
 			      memory_order_relaxed);
-	if (strcmp(s->reason, text) == 0)
+	if (strcmp(s->reason, text) == 0) {
+		s->conf->hooks.said(s->conf->hooks.ctx, s); /* where it stands */
 		return;
+	}
 	/* The distance of two clocks changes: one line when it begins. */
 	if (text[0] != '\0' && s->reason[0] == '\0')
 		hr_owned_log(s, HR_LOG_WARN, "%s", text);

@@ -94,6 +94,8 @@ static void said(void *ctx, const struct hr_owned *s)
 	words->seen.incarnation = s->followed.incarnation;
 	words->seen.n = s->followed.n;
 	words->seen.offset = is_followed ? s->followed.next_offset : s->next_offset;
+	words->seen.fold_version =
+		is_followed || s->chain.n == 0 ? 0 : s->config.fold_version;
 	pthread_mutex_unlock(&words->lock);
 }
 

@@ -149,9 +149,12 @@ struct hr_owner_seen {
 	uint64_t incarnation;
 	uint64_t n;     /* of the newest link */
 	int64_t offset; /* read so far */
+	/* By which its links are folded, of a shard of ours; 0: not known. */
+	uint32_t fold_version;
 };
 
-/* Any thread, not often. Of a shard of ours: owner and offset alone. */
+/* Any thread, not often. Of a shard of ours: owner, offset and fold version alone, as
+ * they were a second ago at most. */
 void hr_owner_see(const struct hr_owner *owner, uint16_t shard,
 		  struct hr_owner_seen *out);
 
