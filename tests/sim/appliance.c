@@ -866,9 +866,17 @@ void sim_appliance_open(struct sim_appliance *a)
 		.clock = &a->clock,
 		.addresses = a->address,
 		.max_waiting = EPOCHS_A_SHARD,
-		.hooks = { a, hook_random, hook_tell, hook_said, hook_put_epoch,
-			   hook_has_room, hook_hand_out, hook_kept, hook_first_kept,
-			   hook_forget, hook_cloned, NULL, NULL },
+		.hooks = { .ctx = a,
+			   .random = hook_random,
+			   .tell = hook_tell,
+			   .said = hook_said,
+			   .put_epoch = hook_put_epoch,
+			   .has_room = hook_has_room,
+			   .hand_out = hook_hand_out,
+			   .kept = hook_kept,
+			   .first_kept = hook_first_kept,
+			   .forget = hook_forget,
+			   .cloned = hook_cloned },
 	};
 	if (a->stores.has_snapshots)
 		a->conf.hooks.restore = hook_restore;
