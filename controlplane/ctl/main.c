@@ -36,8 +36,11 @@ static const char usage[] =
 	"       headracectl [--config FILE | --run-dir DIR] clock accept\n"
 	"       headracectl [--config FILE] checkpoint make | list\n"
 	"       headracectl [--config FILE] checkpoint restore NAME FOLDER\n"
-	"       headracectl [--config FILE] [--json] [--shard N] view audit "
-	"[redis|topics]\n"
+	"       headracectl [--config FILE] [--json] [--shard N] view audit [VIEW]\n"
+	"       headracectl [--config FILE] [--shard N] --yes view rebuild redis\n"
+	"       headracectl [--config FILE | --run-dir DIR] [--shard N] --yes view "
+	"repair "
+	"topics\n"
 	"\n"
 	"  status  what runs, how it goes, and whether the ledgers balance\n"
 	"          exit code 0: ready, 1: not ready, 3: nothing runs\n"
@@ -66,19 +69,30 @@ static const char usage[] =
 	"          both read the log itself, whatever runs; exit code 0: no fault,\n"
 	"          1: one, or the log cannot be read\n"
 	"\n"
-	"  view audit  every value in Redis and every record of the topics beside "
-	"what\n"
-	"              folding the log says; only reads, whatever runs; exit code 0:\n"
-	"              all is right, 1: not, or it could not be compared\n"
+	"  view audit  every value in Redis and every record of the topics (VIEW:\n"
+	"          redis or topics, one alone) beside what folding the log says; only\n"
+	"          reads, whatever runs; exit code 0: all is right, 1: not, or it "
+	"could\n"
+	"          not be compared\n"
+	"  view rebuild redis  throws all keys, or a shard's, away, and has the "
+	"running\n"
+	"          appliance write them anew from the log; exit code 0: they are "
+	"being\n"
+	"          written, 1: refused, or it did not come to its end\n"
+	"  view repair topics  appends to partitions that were cut at their tail what\n"
+	"          they lost, and lets the view go on; exit code 0: done, 1: refused "
+	"or\n"
+	"          failed, 3: nothing runs\n"
 	"\n"
 	"  --config FILE  whose appliance.run_dir is meant (" CONFIG_DEFAULT ")\n"
 	"  --run-dir DIR  the run folder itself\n"
 	"  --shard N      that shard alone\n"
+	"  --yes          what it deletes or appends is meant\n"
 	"  --json         one JSON object on standard output\n";
 
 struct options {
 	const char *config, *run_dir;
-	bool json;
+	bool json, yes;
 	int shard; /* -1: none was named */
 };
 
@@ -290,7 +304,16 @@ static bool is_view(const char *word)
 	return strcmp(word, "redis") == 0 || strcmp(word, "topics") == 0;
 }
 
-/* "view audit". */
+static int view_repair(const struct options *o)
+{
+	char run_dir[HR_CONFIG_TEXT];
+
+	if (find_run_dir(o, run_dir) < 0)
+		return 2;
+	return hr_view_repair(stdout, run_dir, o->shard, o->yes);
+}
+
+/* "view audit", "view rebuild" and "view repair". */
 static int view_verb(const struct options *o, int n, char **words)
 {
 	const char *config = o->config != NULL ? o->config : CONFIG_DEFAULT;
@@ -299,7 +322,15 @@ static int view_verb(const struct options *o, int n, char **words)
 	    (n == 2 || is_view(words[2])))
 		return hr_view_audit(stdout, config, n == 3 ? words[2] : NULL, o->shard,
 				     o->json);
-	return bad_usage("view audit [redis|topics]");
+	if (n == 3 && strcmp(words[1], "rebuild") == 0 &&
+	    strcmp(words[2], "redis") == 0)
+		return hr_view_rebuild(stdout, config, o->shard, o->yes);
+	if (n == 3 && strcmp(words[1], "repair") == 0 &&
+	    strcmp(words[2], "topics") == 0)
+		return view_repair(o);
+	return bad_usage(
+		"view audit [redis|topics], view rebuild redis, or view repair "
+		"topics");
 }
 
 static int do_verb(const struct options *o, int n, char **words)
@@ -314,8 +345,8 @@ static int do_verb(const struct options *o, int n, char **words)
 	}
 	if (strcmp(verb, "view") == 0)
 		return view_verb(o, n, words);
-	if (o->shard >= 0)
-		return bad_usage("--shard belongs to view");
+	if (o->shard >= 0 || o->yes)
+		return bad_usage("--shard and --yes belong to view");
 	r = log_verb(o, n, words);
 	if (r >= 0)
 		return r;
@@ -353,6 +384,7 @@ int main(int argc, char **argv)
 		{ "config", required_argument, NULL, 'c' },
 		{ "run-dir", required_argument, NULL, 'r' },
 		{ "json", no_argument, NULL, 'j' },
+		{ "yes", no_argument, NULL, 'y' },
 		{ "shard", required_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
@@ -362,7 +394,7 @@ int main(int argc, char **argv)
 	uint64_t shard;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "c:r:js:hV", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "c:r:js:yhV", long_options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			o.config = optarg;
@@ -372,6 +404,9 @@ int main(int argc, char **argv)
 			break;
 		case 'j':
 			o.json = true;
+			break;
+		case 'y':
+			o.yes = true;
 			break;
 		case 's':
 			if (!number_read(optarg, UINT16_MAX, &shard))

@@ -2,8 +2,11 @@
 #ifndef HR_CTL_VIEW_H
 #define HR_CTL_VIEW_H
 
-/* view - `headracectl view audit`: what Redis and the topics hold beside what fold says.
- * It reads log and stores itself; nothing else has to run. */
+/*
+ * view - `headracectl view`: what Redis and the topics hold beside what fold says, and how
+ * it is made right. `audit` and `rebuild` work on log and stores themselves; nothing else
+ * has to run.
+ */
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,5 +19,14 @@
  */
 int hr_view_audit(FILE *to, const char *config_path, const char *view, int shard,
 		  bool json);
+
+/* Throws Redis' view of a shard (-1: of all) away, for the running view to write anew; says
+ * what it would do where `yes` is false. Returns 0: done, 1: refused or not to its end, 2
+ * as above. */
+int hr_view_rebuild(FILE *to, const char *config_path, int shard, bool yes);
+
+/* Has the running dataplane append what the topics lost at their tail, and waits for it.
+ * Returns 0: done, 1: refused or failed, 3: nothing runs. */
+int hr_view_repair(FILE *to, const char *run_dir, int shard, bool yes);
 
 #endif

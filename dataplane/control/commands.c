@@ -77,6 +77,22 @@ static json_t *shards(const struct hr_dataplane *d)
 	return list;
 }
 
+/* Of the shards that were asked to be mended: how that goes, or went. */
+static json_t *repairs(const struct hr_dataplane *d, const struct hr_running_view *v)
+{
+	json_t *list = json_array();
+
+	for (uint16_t s = 0; v->ops->repaired != NULL && s < d->set.n_shards; s++) {
+		char text[400];
+
+		v->ops->repaired(v->view, s, text, sizeof(text));
+		if (text[0] != '\0')
+			json_array_append_new(list, json_pack("{s:i,s:s}", "shard",
+							      (int)s, "said", text));
+	}
+	return list;
+}
+
 static json_t *views(const struct hr_dataplane *d)
 {
 	json_t *list = json_array();
@@ -87,9 +103,9 @@ static json_t *views(const struct hr_dataplane *d)
 
 		v->ops->reason(v->view, reason, sizeof(reason));
 		json_array_append_new(
-			list, json_pack("{s:s,s:s,s:s}", "name", v->ops->name, "state",
-					view_names[v->ops->state(v->view)], "reason",
-					reason));
+			list, json_pack("{s:s,s:s,s:s,s:o}", "name", v->ops->name,
+					"state", view_names[v->ops->state(v->view)],
+					"reason", reason, "repairs", repairs(d, v)));
 	}
 	return list;
 }
@@ -281,6 +297,32 @@ static json_t *of_owner(struct hr_dataplane *d, const char *command,
 	return r < 0 ? hr_control_refusal("%s", err.text) : json_object();
 }
 
+/* A view is told; NULL: no such command. */
+static json_t *of_view(struct hr_dataplane *d, const char *command,
+		       const json_t *request)
+{
+	const char *name = json_string_value(json_object_get(request, "view"));
+	const int shard =
+		json_object_get(request, "shard") == NULL ? -1 : shard_of(request);
+	struct hr_err err;
+
+	if (strcmp(command, "view repair") != 0)
+		return NULL;
+	if (d->state != HR_STATE_RUNNING)
+		return hr_control_refusal("the dataplane is not running yet");
+	for (uint32_t i = 0; name != NULL && i < d->n_views; i++) {
+		const struct hr_running_view *v = &d->views[i];
+
+		if (strcmp(v->ops->name, name) != 0 || v->ops->repair == NULL)
+			continue;
+		return v->ops->repair(v->view, shard, &err) < 0
+			       ? hr_control_refusal("%s", err.text)
+			       : json_pack("{s:o}", "repairs", repairs(d, v));
+	}
+	return hr_control_refusal(
+		"no view of that name is running that can be repaired");
+}
+
 json_t *hr_commands_answer(void *ctx, const char *command, const json_t *request)
 {
 	struct hr_commands *c = ctx;
@@ -291,5 +333,7 @@ json_t *hr_commands_answer(void *ctx, const char *command, const json_t *request
 		c->must_stop = true;
 		return json_pack("{s:s}", "state", "stopping");
 	}
+	if (strcmp(command, "view repair") == 0)
+		return of_view(c->dataplane, command, request);
 	return of_owner(c->dataplane, command, request);
 }

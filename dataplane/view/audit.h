@@ -20,11 +20,9 @@
 #include <stdint.h>
 
 #include "common/error.h"
-#include "dataplane/log/link.h"
 
 struct hr_config;
 struct hr_data_set;
-struct hr_replay;
 
 enum hr_audit_kind {
 	HR_AUDIT_MISSING, /* fold makes it and it is not there */
@@ -83,28 +81,5 @@ static inline bool hr_audit_wants(const struct hr_audit *a, uint32_t shard)
  */
 int hr_audit_redis(struct hr_audit *a, redisContext *redis, struct hr_err *err);
 int hr_audit_topics(struct hr_audit *a, struct hr_err *err);
-
-/* ---- the log, folded, for an audit -------------------------------------------------- */
-
-struct hr_audit_links {
-	const struct hr_config *config;
-	const struct hr_data_set *set;
-	struct hr_replay *replay;
-	uint16_t shard;
-	bool may_begin_later;
-	uint64_t began_behind; /* once the first link was given; 0: link 1 */
-	uint64_t heard_us;
-};
-
-/* From behind link behind_n, or from the newest snapshot before it. may_begin_later:
- * where the log does not reach so far back, from the oldest snapshot there is. */
-int hr_audit_links_open(struct hr_audit_links *l, const struct hr_config *config,
-			const struct hr_data_set *set, uint16_t shard,
-			uint64_t behind_n, bool may_begin_later, struct hr_err *err);
-void hr_audit_links_close(struct hr_audit_links *l);
-/* The next folded link, with a reference of the caller's own. -ENODATA: the log does not
- * reach back so far; -EIO: it says nothing for some seconds. */
-int hr_audit_links_next(struct hr_audit_links *l, struct hr_link **out,
-			struct hr_err *err);
 
 #endif

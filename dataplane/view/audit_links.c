@@ -6,26 +6,12 @@
 #include "common/clock.h"
 #include "common/config.h"
 #include "dataplane/snapshot/vault.h"
-#include "dataplane/view/audit.h"
+#include "dataplane/view/audit_links.h"
 #include "dataplane/view/replay.h"
 
 #define STORE_WAIT_MS 10000u
 #define WAIT_MS 100u
 #define NOTHING_US 15000000u
-
-const char *const hr_audit_kinds[HR_AUDIT_KINDS] = {
-	[HR_AUDIT_MISSING] = "missing", [HR_AUDIT_WRONG] = "wrong",
-	[HR_AUDIT_EXTRA] = "extra",     [HR_AUDIT_DAMAGED] = "damaged",
-	[HR_AUDIT_UNKNOWN] = "unknown",
-};
-
-void hr_audit_tell(struct hr_audit *a, const struct hr_audit_finding *finding)
-{
-	a->n_findings++;
-	if (finding->shard >= 0)
-		a->sums[finding->shard].n_findings++;
-	a->found(a->ctx, finding);
-}
 
 int hr_audit_links_open(struct hr_audit_links *l, const struct hr_config *config,
 			const struct hr_data_set *set, uint16_t shard,
@@ -45,47 +31,50 @@ void hr_audit_links_close(struct hr_audit_links *l)
 	l->replay = NULL;
 }
 
-/* The link of the oldest snapshot; 0: there is none. */
-static int oldest_snapshot(const struct hr_audit_links *l, uint64_t *n,
-			   struct hr_err *err)
+/* What the oldest snapshot behind link `behind` is of; n = 0: there is none. */
+static int oldest_snapshot(const struct hr_audit_links *l, uint64_t behind,
+			   struct hr_position *out, struct hr_err *err)
 {
 	const struct hr_snapshot_ops *ops = hr_snapshot_ops_of(l->config);
 	struct hr_snapshot_store *store;
 	struct hr_vault vault;
 	int r = ops->open(&store, l->config, l->set, STORE_WAIT_MS, err);
 
-	*n = 0;
+	*out = (struct hr_position){ .generation = l->set->generation };
 	if (r < 0)
 		return r;
 	hr_vault_init(&vault, ops, store, l->set, l->shard, STORE_WAIT_MS);
 	r = hr_vault_refresh(&vault, err);
 	for (uint32_t i = 0; r == 0 && i < vault.index.n_entries; i++) {
-		const uint64_t of = vault.index.entries[i].manifest.head.n;
+		const struct hr_snapshot_head *head =
+			&vault.index.entries[i].manifest.head;
 
-		if (*n == 0 || of < *n)
-			*n = of;
+		if (head->n <= behind || (out->n != 0 && head->n >= out->n))
+			continue;
+		out->n = head->n;
+		out->hash = head->hash;
+		out->digest = head->digest;
 	}
 	hr_vault_fini(&vault);
 	ops->close(store);
 	return r;
 }
 
-/* The log does not begin with link 1 any more. */
+/* The log begins neither with link 1 any more nor with the snapshot that was tried: with
+ * the next newer one. */
 static int begin_later(struct hr_audit_links *l, struct hr_err *err)
 {
-	uint64_t n;
-	int r = oldest_snapshot(l, &n, err);
+	int r = oldest_snapshot(l, l->began.n, &l->began, err);
 
-	l->may_begin_later = false;
 	if (r < 0)
 		return r;
-	if (n == 0)
+	if (l->began.n == 0)
 		return hr_fail(err, -ENODATA,
 			       "shard %u: the log does not begin with link 1 any more, "
-			       "and there is no snapshot",
+			       "and reaches back to no snapshot",
 			       l->shard);
 	hr_audit_links_close(l);
-	return hr_replay_open(&l->replay, l->config, l->set, l->shard, n, err);
+	return hr_replay_open(&l->replay, l->config, l->set, l->shard, l->began.n, err);
 }
 
 int hr_audit_links_next(struct hr_audit_links *l, struct hr_link **out,
@@ -94,13 +83,17 @@ int hr_audit_links_next(struct hr_audit_links *l, struct hr_link **out,
 	for (;;) {
 		int r = hr_replay_next(l->replay, WAIT_MS, out, err);
 
-		if (r == -ENODATA && l->may_begin_later)
+		if (r == -ENODATA && l->may_begin_later && !l->has_begun) {
 			r = begin_later(l, err);
+			if (r == 0)
+				continue;
+		}
 		if (r < 0)
 			return r;
 		if (r == 1) {
-			if (l->began_behind == 0)
+			if (!l->has_begun)
 				l->began_behind = (*out)->n - 1;
+			l->has_begun = true;
 			l->heard_us = hr_mono_us();
 			return 0;
 		}

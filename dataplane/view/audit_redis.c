@@ -17,6 +17,7 @@
 #include "common/murmur2.h"
 #include "dataplane/fold/fold.h"
 #include "dataplane/view/audit.h"
+#include "dataplane/view/audit_links.h"
 #include "dataplane/view/audit_model.h"
 #include "dataplane/view/redis_keys.h"
 #include "dataplane/view/redis_resp.h"

@@ -14,6 +14,7 @@
 #include "common/config.h"
 #include "dataplane/fold/fold.h"
 #include "dataplane/view/audit.h"
+#include "dataplane/view/audit_links.h"
 #include "dataplane/view/topics_there.h"
 
 struct audit {

@@ -12,6 +12,7 @@
 #include "common/mutant.h"
 #include "dataplane/view/feed.h"
 #include "dataplane/view/redis_impl.h"
+#include "dataplane/view/redis_keys.h"
 
 /* What a position that cannot be read as a text stands as in hr_redis_shard.text. */
 #define NO_TEXT "?"
@@ -126,6 +127,20 @@ static void stop_unreadable(struct hr_view *v, uint16_t shard, const char *expec
 	hr_redis_stop_shard(v, shard, err.text);
 }
 
+/* Its keys are being thrown away, or whoever did that died: nothing of it is read or
+ * written until that has come to its end. */
+static void stop_rebuilding(struct hr_view *v, uint16_t shard)
+{
+	struct hr_redis_shard *s = &v->shards[shard];
+	struct hr_err err;
+
+	hr_fail(&err, -EPROTO,
+		"shard %u: what Redis holds of it is being thrown away (%s); if nobody "
+		"does any more: headracectl --shard %u --yes view rebuild redis",
+		shard, s->text, shard);
+	hr_redis_stop_shard(v, shard, err.text);
+}
+
 /* The sense of a text that was read. */
 static void understand(struct hr_view *v, uint16_t shard)
 {
@@ -140,7 +155,10 @@ static void understand(struct hr_view *v, uint16_t shard)
 		hr_chain_root(v->conf.set, shard, &p->hash);
 		return;
 	}
-	if (hr_position_parse(s->text, strlen(s->text), p) < 0) {
+	if (strncmp(s->text, HR_REDIS_REBUILDING, strlen(HR_REDIS_REBUILDING)) == 0) {
+		*p = (struct hr_position){ 0 };
+		stop_rebuilding(v, shard);
+	} else if (hr_position_parse(s->text, strlen(s->text), p) < 0) {
 		*p = (struct hr_position){ 0 };
 		stop_unreadable(v, shard, "the text of a position");
 	} else if (p->generation != v->conf.set->generation) {

@@ -468,11 +468,52 @@ static bool view_stop(struct hr_view *v, uint32_t drain_ms)
 	return drained;
 }
 
+static bool may_repair(struct hr_view *v, uint32_t shard)
+{
+	struct hr_topics_publisher *p = &v->publishers[shard];
+
+	return atomic_load_explicit(&p->state, memory_order_acquire) ==
+		       HR_VIEW_STOPPED &&
+	       atomic_load_explicit(&p->is_cut, memory_order_acquire);
+}
+
+static int view_repair(struct hr_view *v, int shard, struct hr_err *err)
+{
+	uint32_t n = 0;
+
+	for (uint32_t s = 0; s < v->n_publishers; s++) {
+		if ((shard >= 0 && s != (uint32_t)shard) || !may_repair(v, s))
+			continue;
+		hr_topics_tell_repair(&v->publishers[s], "asked for");
+		atomic_store_explicit(&v->publishers[s].must_repair, true,
+				      memory_order_release);
+		hr_topics_publisher_wake(&v->publishers[s]);
+		n++;
+	}
+	if (n > 0)
+		return 0;
+	return hr_fail(err, -ENOENT,
+		       "no shard%s of this appliance is stopped because a partition of "
+		       "its topics was cut",
+		       shard >= 0 ? " of that number" : "");
+}
+
+static void view_repaired(struct hr_view *v, uint16_t shard, char *out, size_t max)
+{
+	struct hr_topics_publisher *p = &v->publishers[shard];
+
+	pthread_mutex_lock(&p->lock);
+	snprintf(out, max, "%s", p->repair);
+	pthread_mutex_unlock(&p->lock);
+}
+
 const struct hr_view_ops hr_view_topics = {
 	.name = "topics",
 	.start = view_start,
 	.state = view_state,
 	.reason = view_reason,
 	.applied = view_applied,
+	.repair = view_repair,
+	.repaired = view_repaired,
 	.stop = view_stop,
 };

@@ -37,15 +37,17 @@ struct hr_topics_align {
 	uint64_t n, max;
 	bool begins_late; /* what lay before its first offset was deleted */
 	bool may_skip;    /* fold does not begin with link 1 */
+	bool is_left_out; /* nobody asks for it */
 	int64_t end;      /* behind the last offset, as far as readers see */
 
 	/* While fold comes by. */
 	uint64_t at;     /* next of there */
 	uint64_t n_made; /* records that fold made, from its first on */
 	uint64_t n_matched;
-	uint64_t n_unseen;        /* made before anything fitted, and deleted since */
-	uint64_t n_before;        /* there before fold's first one */
-	uint64_t resume;          /* records of fold up to the last that fitted */
+	uint64_t n_unseen; /* made before anything fitted, and deleted since */
+	uint64_t n_before; /* there before fold's first one */
+	uint64_t resume;   /* records of fold up to the last that fitted */
+	uint64_t n_again;  /* the caller's: records that fold made in a second round */
 	struct hr_topics_gap gap; /* the open run of missing ones; count 0: none */
 	uint64_t *index;          /* places by hash, once something did not fit */
 	void (*found)(void *ctx, const struct hr_topics_align *a,

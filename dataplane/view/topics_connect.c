@@ -15,6 +15,10 @@
 #include "dataplane/view/topics_impl.h"
 
 #define WARM_MS 2000
+/* Of a transaction: who finds it open waits so long at most. A repair is one, however
+ * much it appends. */
+#define TIMEOUT_MS "10000"
+#define REPAIR_TIMEOUT_MS "600000"
 #define CONNECT_US 20000000u /* a stuck coordinator refresh ends with its producer */
 
 /* ---- what errors mean ------------------------------------------------------------- */
@@ -64,12 +68,16 @@ static void on_delivery(void *arg, const rd_kafka_message_t *m)
 	i = (uint32_t)m->partition / p->shape.n_shards;
 	if (m->offset < p->ends.end[mark - 1][i] && !p->is_truncated) {
 		p->is_truncated = true;
+		atomic_store_explicit(&p->is_cut, true, memory_order_release);
 		hr_fail(&p->failed, -ENODATA,
 			"topic %s, partition %d: a record was given offset %" PRId64
-			", but the partition reached %" PRId64 " with link %" PRIu64,
+			", but the partition reached %" PRId64 " with link %" PRIu64
+			": it was truncated or made anew; headracectl --shard %u --yes "
+			"view repair topics appends what is missing",
 			rd_kafka_topic_name(m->rkt), m->partition, m->offset,
 			p->ends.end[mark - 1][i],
-			atomic_load_explicit(&p->applied, memory_order_relaxed));
+			atomic_load_explicit(&p->applied, memory_order_relaxed),
+			p->shape.shard);
 	}
 	if (m->offset >= p->fresh.end[mark - 1][i])
 		p->fresh.end[mark - 1][i] = m->offset + 1;
@@ -95,13 +103,14 @@ static void transactional_id(const struct hr_topics_publisher *p, char *out, siz
 			 p->shape.shard);
 }
 
-static int open_producer(struct hr_topics_publisher *p, struct hr_err *err)
+static int open_producer(struct hr_topics_publisher *p, const char *timeout_ms,
+			 struct hr_err *err)
 {
 	struct hr_view *v = p->view;
 	char name[64], id[128];
 	const struct hr_kafka_setting settings[] = {
 		{ "transactional.id", id },
-		{ "transaction.timeout.ms", "10000" },
+		{ "transaction.timeout.ms", timeout_ms },
 		{ "enable.idempotence", "true" },
 		{ "acks", "all" },
 		{ "compression.codec", v->config->topics_compression },
@@ -311,7 +320,8 @@ static int read_position(struct hr_topics_publisher *p, bool *has, struct hr_err
 /* ---- ends of the output partitions ------------------------------------------------ */
 
 static int check_end(struct hr_topics_publisher *p, enum hr_topic t,
-		     const rd_kafka_topic_partition_t *found, struct hr_err *err)
+		     const rd_kafka_topic_partition_t *found,
+		     struct hr_topics_ends *cut, struct hr_err *err)
 {
 	int64_t known = p->ends.end[t][(uint32_t)found->partition / p->shape.n_shards];
 
@@ -320,19 +330,27 @@ static int check_end(struct hr_topics_publisher *p, enum hr_topic t,
 					 err);
 	if (found->offset >= known)
 		return 0;
+	if (cut != NULL) {
+		const uint32_t i = (uint32_t)found->partition / p->shape.n_shards;
+
+		cut->end[t][i] = known;
+		p->ends.end[t][i] = 0;
+		return 0;
+	}
+	atomic_store_explicit(&p->is_cut, true, memory_order_release);
 	return hr_fail(err, -ENODATA,
 		       "topic %s, partition %d ends at offset %" PRId64
 		       ", but it reached %" PRId64 " before link %" PRIu64
 		       ": it was truncated or made anew, and %" PRId64
-		       " records of links up to that one are missing; bring the topic "
-		       "back, or begin a new data set with another kafka.topic_prefix",
+		       " offsets of links up to that one are missing: headracectl "
+		       "--shard %u --yes view repair topics appends their records",
 		       found->topic, found->partition, found->offset, known, p->at.n,
-		       known - found->offset);
+		       known - found->offset, p->shape.shard);
 }
 
 /* Where a topic's own partitions end now, beside where they are known to have ended. */
 static int check_topic(struct hr_topics_publisher *p, enum hr_topic t,
-		       struct hr_err *err)
+		       struct hr_topics_ends *cut, struct hr_err *err)
 {
 	uint32_t n = hr_topics_own(&p->shape, t);
 	rd_kafka_topic_partition_list_t *list =
@@ -353,25 +371,41 @@ static int check_topic(struct hr_topics_publisher *p, enum hr_topic t,
 		r = hr_topics_not_now(p, "asking where the topics end",
 				      rd_kafka_err2str(e), err);
 	for (int i = 0; i < list->cnt && r == 0; i++)
-		r = check_end(p, t, &list->elems[i], err);
+		r = check_end(p, t, &list->elems[i], cut, err);
 	rd_kafka_topic_partition_list_destroy(list);
 	return r;
 }
 
-static int check_ends(struct hr_topics_publisher *p, struct hr_err *err)
+/* cut: of those that end below, what they reached, and they are known no more; NULL: one
+ * such is an error. */
+static int check_ends(struct hr_topics_publisher *p, struct hr_topics_ends *cut,
+		      struct hr_err *err)
 {
 	int r = 0;
 
 	for (enum hr_topic t = 0;
 	     t < HR_TOPIC_COUNT && r == 0 && p->view->writes_events; t++)
-		r = check_topic(p, t, err);
+		r = check_topic(p, t, cut, err);
 	return r;
 }
 
-int hr_topics_connect(struct hr_topics_publisher *p, struct hr_err *err)
+int hr_topics_check_ends(struct hr_topics_publisher *p, struct hr_err *err)
 {
-	bool has = false;
-	int r = open_producer(p, err);
+	const unsigned int closes =
+		atomic_load_explicit(&p->closes, memory_order_acquire);
+	int r = closes == p->checked_closes ? 0 : check_ends(p, NULL, err);
+
+	if (r == 0)
+		p->checked_closes = closes;
+	return r;
+}
+
+static int connect_and_check(struct hr_topics_publisher *p, const char *timeout_ms,
+			     struct hr_topics_ends *cut, bool *has, struct hr_err *err)
+{
+	int r = open_producer(p, timeout_ms, err);
+
+	p->checked_closes = atomic_load_explicit(&p->closes, memory_order_acquire);
 
 	if (r < 0)
 		return r;
@@ -379,15 +413,35 @@ int hr_topics_connect(struct hr_topics_publisher *p, struct hr_err *err)
 	if (r == 0)
 		r = init(p, err);
 	if (r == 0 && !(HR_MUTANT(positions_kept) && p->at.n > 0))
-		r = read_position(p, &has, err);
+		r = read_position(p, has, err);
 	if (r == 0)
-		r = check_ends(p, err);
+		r = check_ends(p, cut, err);
 	if (r == 0)
 		r = hr_topics_end_leftovers(p, err);
-	if (r < 0) {
+	if (r < 0)
 		hr_topics_disconnect(p);
+	return r;
+}
+
+int hr_topics_connect_to_repair(struct hr_topics_publisher *p,
+				struct hr_topics_ends *cut, struct hr_err *err)
+{
+	bool has = false;
+
+	hr_topics_ends_clear(cut);
+	hr_topics_batch_clear(&p->batch);
+	hr_topics_ends_clear(&p->fresh);
+	p->is_truncated = false;
+	return connect_and_check(p, REPAIR_TIMEOUT_MS, cut, &has, err);
+}
+
+int hr_topics_connect(struct hr_topics_publisher *p, struct hr_err *err)
+{
+	bool has = false;
+	int r = connect_and_check(p, TIMEOUT_MS, NULL, &has, err);
+
+	if (r < 0)
 		return r;
-	}
 	if (!has)
 		hr_info("view",
 			"topics: shard %u: no position yet, beginning at link 1",

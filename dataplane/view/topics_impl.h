@@ -15,6 +15,7 @@
  *   topics_producer.c   its transactions: begin to commit
  *   topics_batch.c      links to records
  *   topics_position.c   the record of headrace.positions as text
+ *   topics_repair.c     what partitions lost at their tail, appended again
  *   topics_there.c      what is in the partitions, for audit and repair
  *
  * Exactly once: the position of a shard is the last record of each transaction that
@@ -179,6 +180,9 @@ struct hr_topics_publisher {
 	_Atomic uint64_t errors;
 	atomic_bool is_away; /* the shard is not ours: nothing is to be done */
 	atomic_bool is_idle; /* waits for the feed: the view's thread wakes it */
+	atomic_bool is_cut;  /* stopped, because a partition lost its tail */
+	atomic_bool
+		must_repair; /* somebody asked for it; the publisher's takes it back */
 	_Atomic uint64_t taken;
 	/* Connections closed, by librdkafka's threads. */
 	atomic_uint closes;
@@ -187,6 +191,7 @@ struct hr_topics_publisher {
 	pthread_cond_t wake;
 	bool is_woken;
 	char reason[HR_TOPICS_REASON];
+	char repair[HR_TOPICS_REASON]; /* how the last repair goes or went; "": none */
 
 	/* The thread's own. */
 	struct hr_kafka *producer; /* NULL: to be opened */
@@ -206,7 +211,8 @@ struct hr_topics_publisher {
 	uint32_t backoff_ms, fence_backoff_ms;
 	uint64_t fenced_us;
 	bool was_fenced;
-	bool is_truncated; /* a record landed below a known end */
+	unsigned int checked_closes; /* when the ends were looked at last */
+	bool is_truncated;           /* a record landed below a known end */
 	uint32_t n_failed; /* delivery reports of the transaction that said no */
 	struct hr_err failed;
 	hr_cell **lag[HR_TOPIC_COUNT]; /* by own partition; NULL: not exported */
@@ -289,10 +295,20 @@ bool hr_topics_is_fence(rd_kafka_resp_err_t code);
  */
 int hr_topics_connect(struct hr_topics_publisher *p, struct hr_err *err);
 /*
+ * The same where partitions were cut at their tail: cut gets what they had reached, and of
+ * them alone nothing is known any more in p->ends. What is open in them is aborted. The
+ * producer's transactions may last for ten minutes.
+ */
+int hr_topics_connect_to_repair(struct hr_topics_publisher *p,
+				struct hr_topics_ends *cut, struct hr_err *err);
+/*
  * Behind init and the position: what an aborted transaction left in the shard's partitions
  * without a marker gets one. As hr_topics_connect(); -EBADMSG: a commit marker is missing.
  */
 int hr_topics_end_leftovers(struct hr_topics_publisher *p, struct hr_err *err);
+/* Once more, where a connection was closed since: a broker that comes back may have lost
+ * the end of a partition. 0, -EAGAIN; -ENODATA: it has. */
+int hr_topics_check_ends(struct hr_topics_publisher *p, struct hr_err *err);
 /* Destroy the producer; what it had open ends with the next one's init. */
 void hr_topics_disconnect(struct hr_topics_publisher *p);
 /*
@@ -301,6 +317,26 @@ void hr_topics_disconnect(struct hr_topics_publisher *p);
  * -ENODATA: a topic was truncated: stop by name.
  */
 int hr_topics_transact(struct hr_topics_publisher *p, struct hr_err *err);
+/* Parts of a transaction, for one that is not made of a batch and its position: as
+ * hr_topics_transact(). Records of the batch, which has to stay until the flush. */
+int hr_topics_begin(struct hr_topics_publisher *p, struct hr_err *err);
+int hr_topics_produce(struct hr_topics_publisher *p, enum hr_topic topic, uint32_t i,
+		      struct hr_err *err);
+int hr_topics_flush(struct hr_topics_publisher *p, struct hr_err *err);
+/* With the position p->at. */
+int hr_topics_commit(struct hr_topics_publisher *p, struct hr_err *err);
+void hr_topics_abort(struct hr_topics_publisher *p);
+
+/*
+ * Append what the shard's partitions lost at their tail, as far as the log reaches, in one
+ * transaction with a position that says so. Returns 0: committed, said has what; -EAGAIN:
+ * it may be asked for again; -ECANCELED; any other: stop by name. The producer is gone in
+ * any case.
+ */
+int hr_topics_repair(struct hr_topics_publisher *p, char said[HR_TOPICS_REASON],
+		     struct hr_err *err);
+void hr_topics_tell_repair(struct hr_topics_publisher *p, const char *text);
+
 /* Where the shard's log partition ends now; -1: nobody tells. */
 int64_t hr_topics_log_end(struct hr_topics_publisher *p);
 /* Everything in it below `end` has been folded into the feed, as far as is known. */

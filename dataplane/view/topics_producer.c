@@ -291,6 +291,47 @@ static int write_batch(struct hr_topics_publisher *p, struct hr_err *err)
 	return r;
 }
 
+int hr_topics_begin(struct hr_topics_publisher *p, struct hr_err *err)
+{
+	rd_kafka_error_t *e = rd_kafka_begin_transaction(hr_kafka_handle(p->producer));
+
+	p->n_failed = 0;
+	return e == NULL ? 0 : hr_topics_judge(p, "beginning a transaction", e, err);
+}
+
+int hr_topics_produce(struct hr_topics_publisher *p, enum hr_topic topic, uint32_t i,
+		      struct hr_err *err)
+{
+	int r = 0;
+
+	if (topic == HR_TOPIC_DEAD_LETTERS)
+		return produce_letter(p, i, err);
+	while (r == 0) /* none taken: no room yet */
+		r = produce_some(p, topic, &i, 1, err);
+	return r < 0 ? r : 0;
+}
+
+int hr_topics_flush(struct hr_topics_publisher *p, struct hr_err *err)
+{
+	int r = flush(p, err);
+
+	if (r == 0 && p->n_failed > 0)
+		r = hr_topics_not_now(p, "writing", p->failed.text, err);
+	return r;
+}
+
+int hr_topics_commit(struct hr_topics_publisher *p, struct hr_err *err)
+{
+	int r = produce_position(p, err);
+
+	return r < 0 ? r : commit(p, err);
+}
+
+void hr_topics_abort(struct hr_topics_publisher *p)
+{
+	abort_it(p);
+}
+
 int hr_topics_transact(struct hr_topics_publisher *p, struct hr_err *err)
 {
 	unsigned int closes = atomic_load_explicit(&p->closes, memory_order_acquire);
@@ -304,6 +345,9 @@ int hr_topics_transact(struct hr_topics_publisher *p, struct hr_err *err)
 		hr_kafka_last_error(p->producer, last, sizeof(last));
 		return hr_topics_not_now(p, "the producer failed", last, err);
 	}
+	r = hr_topics_check_ends(p, err);
+	if (r < 0)
+		return r;
 	r = write_batch(p, err);
 	hr_topics_ends_raise(&p->ends, &p->fresh);
 	hr_topics_ends_clear(&p->fresh);

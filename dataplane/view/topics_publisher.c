@@ -646,6 +646,39 @@ static void step(struct hr_topics_publisher *p)
 	}
 }
 
+void hr_topics_tell_repair(struct hr_topics_publisher *p, const char *text)
+{
+	pthread_mutex_lock(&p->lock);
+	snprintf(p->repair, sizeof(p->repair), "%s", text);
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* What was asked for by a person: done, or the publisher stands as it stood. */
+static void repair(struct hr_topics_publisher *p)
+{
+	char said[HR_TOPICS_REASON] = "";
+	struct hr_err err = { "" };
+	int r;
+
+	hr_info("view", "topics: shard %u: repairing", p->shape.shard);
+	r = hr_topics_repair(p, said, &err);
+	if (r == 0) {
+		hr_warn("view", "topics: shard %u: repaired: %s", p->shape.shard, said);
+		atomic_store_explicit(&p->is_cut, false, memory_order_release);
+		hr_topics_tell(p, HR_VIEW_CONNECTING, "");
+	} else {
+		hr_warn("view", "topics: not repaired: %s", err.text);
+		snprintf(said, sizeof(said), "failed: %.380s", err.text);
+		hr_topics_tell(p, HR_VIEW_STOPPED, err.text);
+	}
+	hr_topics_tell_repair(p, said);
+}
+
+static bool is_stopped(const struct hr_topics_publisher *p)
+{
+	return atomic_load_explicit(&p->state, memory_order_relaxed) == HR_VIEW_STOPPED;
+}
+
 void *hr_topics_publish(void *publisher)
 {
 	struct hr_topics_publisher *p = publisher;
@@ -663,10 +696,13 @@ void *hr_topics_publish(void *publisher)
 			wait_until(p, hr_mono_us() + AWAY_US, false);
 		else if (is_away)
 			come_back(p);
+		else if (is_stopped(p) &&
+			 atomic_exchange_explicit(&p->must_repair, false,
+						  memory_order_acq_rel))
+			repair(p);
 		else if (!atomic_load_explicit(&v->topics_are_there,
 					       memory_order_acquire) ||
-			 atomic_load_explicit(&p->state, memory_order_relaxed) ==
-				 HR_VIEW_STOPPED)
+			 is_stopped(p))
 			wait_until(p, hr_mono_us() + (uint64_t)IDLE_MS * 1000, false);
 		else if (p->producer == NULL)
 			connect_once(p);

@@ -201,7 +201,8 @@ static int begin_all(struct reading *g,
 
 	for (enum hr_topic i = 0; i < HR_TOPIC_COUNT; i++)
 		for (uint32_t p = 0; p < hr_topics_own(&t->shape, i); p++) {
-			if (wants != NULL && !wants(t->ctx, i, p))
+			t->of[i][p].is_left_out = wants != NULL && !wants(t->ctx, i, p);
+			if (t->of[i][p].is_left_out)
 				continue;
 			if (rd_kafka_consume_start_queue(
 				    g->topics[i], partition_of(t, p),
@@ -309,6 +310,13 @@ int hr_topics_there_read(struct hr_topics_there *t,
 	return r;
 }
 
+struct hr_topics_align *hr_topics_there_of(struct hr_topics_there *t,
+					   enum hr_topic topic,
+					   const struct hr_topics_record *record)
+{
+	return &t->of[topic][record->partition / t->shape.n_shards];
+}
+
 int hr_topics_there_made(struct hr_topics_there *t, const struct hr_topics_batch *batch,
 			 uint64_t n, bool must)
 {
@@ -316,12 +324,15 @@ int hr_topics_there_made(struct hr_topics_there *t, const struct hr_topics_batch
 		for (uint32_t k = 0; k < batch->records[i].n; k++) {
 			const struct hr_topics_record *record =
 				&batch->records[i].rows[k];
-			const struct hr_topics_letter *letter =
-				i == HR_TOPIC_DEAD_LETTERS ? &batch->letters[k] : NULL;
+			struct hr_topics_align *a = hr_topics_there_of(t, i, record);
 
-			if (hr_topics_align_made(
-				    &t->of[i][record->partition / t->shape.n_shards],
-				    hr_topics_hash(record, letter), n, must) < 0)
+			if (!a->is_left_out &&
+			    hr_topics_align_made(
+				    a,
+				    hr_topics_hash(record, i == HR_TOPIC_DEAD_LETTERS
+								   ? &batch->letters[k]
+								   : NULL),
+				    n, must) < 0)
 				return -ENOMEM;
 		}
 	return 0;

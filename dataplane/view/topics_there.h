@@ -29,7 +29,7 @@ void hr_topics_there_fini(struct hr_topics_there *t);
 
 /* Where every partition of the shard begins and ends. 0, -EIO, -ECANCELED. */
 int hr_topics_there_look(struct hr_topics_there *t, struct hr_err *err);
-/* Read those of which wants() is true (NULL: all). */
+/* Read those of which wants() is true (NULL: all); the others are left out from then on. */
 int hr_topics_there_read(struct hr_topics_there *t,
 			 bool (*wants)(void *ctx, enum hr_topic topic, uint32_t own),
 			 struct hr_err *err);
@@ -42,6 +42,9 @@ int hr_topics_there_position(struct hr_topics_there *t, struct hr_position *at,
 /* A record as it stands for itself when two are compared. */
 uint64_t hr_topics_hash(const struct hr_topics_record *record,
 			const struct hr_topics_letter *letter);
+struct hr_topics_align *hr_topics_there_of(struct hr_topics_there *t,
+					   enum hr_topic topic,
+					   const struct hr_topics_record *record);
 /* Hand all records of the batch to their partitions, as records of link n. 0 or
  * -ENOMEM. */
 int hr_topics_there_made(struct hr_topics_there *t, const struct hr_topics_batch *batch,

@@ -78,6 +78,12 @@ struct hr_view_ops {
 	void (*reason)(const struct hr_view *view, char *out, size_t max);
 	/* The newest n of a shard that is surely in the store. */
 	uint64_t (*applied)(const struct hr_view *view, uint16_t shard);
+	/* Have a shard (-1: all that need it) that is stopped because its store lost
+	 * what was written mended by the view itself. Returns 0: it is being done, -ENOENT:
+	 * nothing is to be mended, with err. NULL: it cannot. Any thread. */
+	int (*repair)(struct hr_view *view, int shard, struct hr_err *err);
+	/* How that goes, or went; "": never asked. */
+	void (*repaired)(struct hr_view *view, uint16_t shard, char *out, size_t max);
 	/* Wait up to drain_ms until everything in the feed is applied, then end the
 	 * threads and free. Returns true when it was. */
 	bool (*stop)(struct hr_view *view, uint32_t drain_ms);

@@ -15,6 +15,14 @@ static int sim_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *lock,
 
 #include "tests/sim/views.h"
 
+/* A person's command, which nobody gives here. */
+int hr_topics_repair(struct hr_topics_publisher *p, char said[HR_TOPICS_REASON],
+		     struct hr_err *err)
+{
+	(void)said;
+	return hr_fail(err, -ENOTSUP, "shard %u: nobody repairs here", p->shape.shard);
+}
+
 /* Until then; who has a link for it wakes it. */
 static int sim_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *lock,
 			      const struct timespec *until)
