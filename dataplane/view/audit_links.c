@@ -11,6 +11,7 @@
 
 #define STORE_WAIT_MS 10000u
 #define WAIT_MS 100u
+#define NEWEST_US 2000000u /* nothing comes behind a snapshot's link */
 #define NOTHING_US 15000000u
 
 int hr_audit_links_open(struct hr_audit_links *l, const struct hr_config *config,
@@ -74,6 +75,7 @@ static int begin_later(struct hr_audit_links *l, struct hr_err *err)
 			       "and reaches back to no snapshot",
 			       l->shard);
 	hr_audit_links_close(l);
+	l->heard_us = hr_mono_us();
 	return hr_replay_open(&l->replay, l->config, l->set, l->shard, l->began.n, err);
 }
 
@@ -96,6 +98,15 @@ int hr_audit_links_next(struct hr_audit_links *l, struct hr_link **out,
 			l->has_begun = true;
 			l->heard_us = hr_mono_us();
 			return 0;
+		}
+		if (!l->has_begun && l->began.n > 0 &&
+		    hr_replay_n(l->replay) == l->began.n &&
+		    hr_replay_has_begun(l->replay) &&
+		    hr_mono_us() - l->heard_us > NEWEST_US) {
+			l->began_behind = l->began.n;
+			return hr_fail(err, -ENOENT,
+				       "shard %u: link %" PRIu64 " is the newest",
+				       l->shard, l->began.n);
 		}
 		if (hr_mono_us() - l->heard_us > NOTHING_US)
 			return hr_fail(err, -EIO,

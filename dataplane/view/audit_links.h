@@ -35,7 +35,8 @@ int hr_audit_links_open(struct hr_audit_links *l, const struct hr_config *config
 			const struct hr_data_set *set, uint16_t shard,
 			uint64_t behind_n, bool may_begin_later, struct hr_err *err);
 void hr_audit_links_close(struct hr_audit_links *l);
-/* The next folded link, with a reference of the caller's own. -ENODATA: the log does not
+/* The next folded link, with a reference of the caller's own. -ENOENT: it began behind a snapshot of
+ * the newest link there is. -ENODATA: the log does not
  * reach back so far; -EIO: it says nothing for some seconds. */
 int hr_audit_links_next(struct hr_audit_links *l, struct hr_link **out,
 			struct hr_err *err);

@@ -170,6 +170,13 @@ static int fold_shard(struct audit *x, struct hr_err *err)
 		struct hr_link *link;
 
 		r = hr_audit_links_next(&links, &link, err);
+		/* All that the log still makes lies before its first snapshot. */
+		if (r == -ENOENT && links.began_behind >= x->last.n) {
+			sum->from_n = links.began_behind + 1;
+			aligns_begin(x, links.began_behind);
+			r = 0;
+			break;
+		}
 		if (r < 0)
 			break;
 		n = link->n;

@@ -139,7 +139,10 @@ static int begin_find(struct rebuild *b, uint16_t shard, struct hr_err *err)
 	*begin = (struct hr_position){ .generation = b->set->generation };
 	if (r == 0)
 		r = hr_audit_links_next(&links, &link, err);
-	if (r == 0) {
+	if (r == 0)
+		hr_link_put(link);
+	if (r == 0 || r == -ENOENT) {
+		r = 0;
 		*begin = links.began;
 		begin->generation = b->set->generation;
 		if (links.began_behind != begin->n)
@@ -147,7 +150,6 @@ static int begin_find(struct rebuild *b, uint16_t shard, struct hr_err *err)
 				    "shard %u: the snapshot of link %" PRIu64
 				    " cannot be begun from: try again",
 				    shard, begin->n);
-		hr_link_put(link);
 	}
 	hr_audit_links_close(&links);
 	b->out->complete_from[shard] = begin->n + 1;

@@ -146,6 +146,12 @@ uint64_t hr_replay_n(const struct hr_replay *replay)
 	return replay->fold == NULL ? 0 : hr_fold_n(replay->fold);
 }
 
+bool hr_replay_has_begun(const struct hr_replay *replay)
+{
+	return hr_replay_n(replay) > 0 && replay->reader != NULL &&
+	       hr_reader_has_begun(replay->reader);
+}
+
 void hr_replay_close(struct hr_replay *replay)
 {
 	if (replay == NULL)

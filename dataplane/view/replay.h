@@ -29,6 +29,9 @@ void hr_replay_close(struct hr_replay *replay);
 /* The link that the next one follows; 0: it is the first. */
 uint64_t hr_replay_n(const struct hr_replay *replay);
 
+/* The log holds the link that hr_replay_n() names; false also where it is 0. */
+bool hr_replay_has_begun(const struct hr_replay *replay);
+
 /*
  * The next folded link, with a reference of the caller's own: 1; 0 when wait_ms went by;
  * a negated errno with err: -ENODATA when the log does not begin with link 1 any more and

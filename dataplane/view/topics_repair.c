@@ -75,6 +75,14 @@ static void on_gap(void *ctx, const struct hr_topics_align *a,
 		gap->is_extra ? "none that fold makes" : "missing");
 }
 
+/* It is known where the log begins. */
+static void begun(struct repair *x)
+{
+	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT; t++)
+		for (uint32_t i = 0; i < hr_topics_own(&x->p->shape, t); i++)
+			x->there.of[t][i].may_skip = x->began_behind > 0;
+}
+
 /* ---- the log, from as far back as it reaches up to the position --------------------------- */
 
 static int fold(struct repair *x,
@@ -91,6 +99,13 @@ static int fold(struct repair *x,
 		struct hr_link *link;
 
 		r = must_end(x) ? -ECANCELED : hr_audit_links_next(&links, &link, err);
+		/* The log makes nothing of it any more. */
+		if (r == -ENOENT && links.began_behind >= p->at.n) {
+			x->began_behind = links.began_behind;
+			begun(x);
+			r = 0;
+			break;
+		}
 		if (r < 0)
 			break;
 		n = link->n;
@@ -112,9 +127,7 @@ static int compare_link(struct repair *x, struct hr_link *link, struct hr_err *e
 	int r = hr_topics_batch_add(batch, link);
 
 	if (link->n == x->began_behind + 1)
-		for (enum hr_topic t = 0; t < HR_TOPIC_COUNT; t++)
-			for (uint32_t i = 0; i < hr_topics_own(&x->p->shape, t); i++)
-				x->there.of[t][i].may_skip = x->began_behind > 0;
+		begun(x);
 	if (link->n == x->p->at.n && !hr_id128_equals(&link->hash, &x->p->at.hash))
 		return hr_fail(err, -EBADMSG,
 			       "shard %u: the topics stand at link %" PRIu64
