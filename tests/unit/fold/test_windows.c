@@ -502,12 +502,12 @@ static void windows_agree_with_a_model_whatever_memory_and_sweeping(void)
 	static const struct {
 		uint32_t memory, sweep;
 	} rows[] = { { 34, 0 }, { 34, 2 }, { 34, 1000 }, { 900, 1 }, { 64, 7 } };
-	uint32_t verdicts[3] = { 0 };
+	uint32_t verdicts[HR_WINDOW_FOREIGN + 1] = { 0 };
 
 	for (uint64_t seed = 1; seed <= 20; seed++)
 		for (size_t i = 0; i < HR_COUNT(rows); i++)
 			run(rows[i].memory, rows[i].sweep, seed, verdicts);
-	for (int i = 0; i < 3; i++) /* the streams met them all */
+	for (size_t i = 0; i < HR_COUNT(verdicts); i++) /* the streams met them all */
 		CU_ASSERT(verdicts[i] > 1000);
 }
 
