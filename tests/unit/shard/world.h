@@ -19,7 +19,7 @@
 #define WORLD_SHARDS 5u
 #define WORLD_WORKERS 2u
 #define WORLD_KEY 7u
-#define WORLD_KEY_2 8u /* another sender's */
+#define WORLD_KEY_2 8u                  /* another sender's */
 #define WORLD_CLOCK 1700000000000000ull /* record time at the beginning */
 
 struct world {
