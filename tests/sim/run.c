@@ -28,6 +28,8 @@
 #define FLOOD_US (20 * SIM_SECOND)
 #define FLOOD_APPEND_US 50000u /* so that it is not too many events */
 #define FLOOD_CLICKS 12u
+/* Streams that were acknowledged stay known so long beyond their age, and then some. */
+#define FORGOTTEN_US (90 * SIM_SECOND)
 #define FLOOD_BYTES 1300 /* as large as a datagram may be, nearly */
 
 #define CLONE_TRIES 1000u
@@ -822,6 +824,32 @@ static void flood(struct run *r)
 	r->end_us = r->sim.now_us + LIVENESS_US;
 }
 
+/* ---- a sender that sleeps ---- */
+
+/* Until nobody knows its stream any more. What it has under way it cannot be told. */
+static void sleep_long(struct run *r)
+{
+	struct sim *sim = &r->sim;
+	struct sim_sender *s = r->senders[sim_below(&sim->random, SENDERS)];
+	const uint64_t until_us = sim->now_us + r->config.stream_max_age_us +
+				  r->config.stream_ttl_memory_us + FORGOTTEN_US;
+
+	for (uint32_t i = 0; i < FLOOD_CLICKS; i++)
+		click_once(r);
+	pass(r, sim_below(&sim->random, 20000));
+	sim_sender_sleep(s, true);
+	while (!sim->is_over && sim->now_us < until_us) {
+		click_once(r);
+		pass(r, SIM_SECOND);
+	}
+	sim_sender_sleep(s, false);
+	r->end_us = sim->now_us + LIVENESS_US;
+	click_and_drain(r, r->end_us);
+	if (!is_drained(r))
+		sim_violated(sim, "liveness",
+			     "a sender that slept for long does not find back");
+}
+
 static void check_end(struct run *r)
 {
 	struct sim *sim = &r->sim;
@@ -875,6 +903,10 @@ void sim_run(uint64_t seed, int mutant, uint32_t trace_lines, struct sim_result 
 	converge(r);
 	if (r->is_flooded && !r->sim.is_over && what_is_open(r) == NULL) {
 		flood(r);
+		converge(r);
+	}
+	if (r->is_flooded && !r->sim.is_over && what_is_open(r) == NULL) {
+		sleep_long(r);
 		converge(r);
 	}
 	if (!r->sim.is_over)

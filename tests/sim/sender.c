@@ -31,6 +31,7 @@ struct sim_sender {
 	uint64_t serial, begun_us;
 	struct told *told;
 	uint32_t n_told, max_told;
+	bool sleeps;
 	uint64_t due_us;  /* of the nearest run that is asked for */
 	uint64_t wish_no; /* of that wish: older ones do nothing */
 };
@@ -180,6 +181,8 @@ static void run(struct sim *sim, void *arg, uint64_t wish_no)
 	if (s->wish_no != wish_no)
 		return;
 	s->due_us = NEVER;
+	if (s->sleeps)
+		return;
 	for (uint32_t i = 0; i < s->n_open_shards; i++)
 		if (s->open[i] != NULL && now_us - s->open[i]->opened_us >= FLUSH_US &&
 		    s->core.flows[i].unbound == NULL)
@@ -205,6 +208,8 @@ static void run_soon(struct sim_sender *s, uint64_t us)
 void sim_sender_arrive(struct sim_sender *s, uint32_t appliance, const uint8_t *bytes,
 		       uint32_t n)
 {
+	if (s->sleeps)
+		return;
 	core_answer(&s->core, appliance, bytes, n, core_now(s));
 	run_soon(s, 0);
 }
@@ -240,6 +245,8 @@ bool sim_sender_track(struct sim_sender *s, const char *user, uint64_t order,
 	uint32_t shard = headrace_shard(user, strlen(user), s->n_open_shards);
 	char id[NAME_MAX_BYTES];
 
+	if (s->sleeps)
+		return false;
 	/* What a dead process had sent may come behind what its successor sends: order
 	 * is promised within one. */
 	(void)snprintf(id, sizeof(id), "%s.%llu-%llu", user,
@@ -319,6 +326,14 @@ void sim_sender_restart(struct sim_sender *s)
 	sim_trace(s->conf.sim, "sender %u restarts", s->conf.index);
 	core_fini(&s->core);
 	begin(s);
+}
+
+void sim_sender_sleep(struct sim_sender *s, bool sleeps)
+{
+	sim_trace(s->conf.sim, "sender %u %s", s->conf.index,
+		  sleeps ? "sleeps" : "wakes up");
+	s->sleeps = sleeps;
+	run_soon(s, 0);
 }
 
 struct sim_sender *sim_sender_new(const struct sim_sender_conf *conf)

@@ -32,6 +32,9 @@ void sim_sender_arrive(struct sim_sender *sender, uint32_t appliance,
 		       const uint8_t *bytes, uint32_t n);
 /* The process dies with what it had in memory; a new one begins at once. */
 void sim_sender_restart(struct sim_sender *sender);
+/* Its machine sleeps, or it wakes up: what comes meanwhile is lost, and it tracks
+ * nothing. */
+void sim_sender_sleep(struct sim_sender *sender, bool sleeps);
 /* Nothing waits any more. */
 bool sim_sender_is_drained(const struct sim_sender *sender);
 
