@@ -246,7 +246,7 @@ static void position_put(struct rebuild *b, uint32_t shard)
 	(void)hr_position_print(p, text);
 	redisAppendCommand(b->redis, "SET " HR_REDIS_SHARD_KEY "%u %s", shard, text);
 	redisAppendCommand(b->redis, "HSET " HR_REDIS_COMPLETE_FROM " %u %llu", shard,
-			   (unsigned long long)(p->n + 1));
+			   (unsigned long long)p->n + 1);
 }
 
 static int release(struct rebuild *b, struct hr_err *err)
