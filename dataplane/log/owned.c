@@ -104,6 +104,7 @@ void hr_owned_leave(struct hr_owned *s, enum hr_phase phase)
 {
 	s->phase = phase;
 	s->deadline_us = 0;
+	s->is_contested = false;
 	hr_owned_doubt(s);
 	atomic_store_explicit(&s->view.is_ours, false, memory_order_release);
 	hr_owned_show(s);
@@ -265,7 +266,7 @@ static void step_waiting(struct hr_owned *s, const struct hr_now *now)
 		return;
 	if (s->conf->ops->writer(s->part, &err) != HR_LOG_WRITER_READY)
 		drop_writer(s, true);
-	else if (s->caught_up)
+	else if (s->caught_up && !s->must_verify) /* in doubt nothing is read on */
 		hr_owned_fence(s, now);
 }
 

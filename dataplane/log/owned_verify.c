@@ -120,7 +120,9 @@ static void on_same(struct hr_owned *s, bool was_tail, const struct hr_now *now)
 	if (!s->must_verify || !s->has_asked_late)
 		return;
 	s->must_verify = false;
-	/* What is on its way could not be read meanwhile. */
+	/* What is on its way could not be read meanwhile, nor what another owner wrote. */
+	if (s->is_contested && s->phase == HR_PHASE_WAITING)
+		s->not_before_us = now->mono_us + (uint64_t)HR_CONTEST_MS * 1000;
 	if (s->deadline_us != 0)
 		s->deadline_us = now->mono_us + (uint64_t)s->watchdog_ms * 1000;
 	hr_owned_show_ack(s);

@@ -219,6 +219,27 @@ static void a_foreign_fence_whose_author_is_dead_is_fenced_again(void)
 	world_fini(&w);
 }
 
+/* Nothing is read in doubt: what the author wrote meanwhile could not be seen. */
+static void in_doubt_nobody_is_taken_for_dead(void)
+{
+	struct world w;
+	struct box *a = world_init_owner(&w, 2);
+	int64_t end;
+
+	world_put_fence(&w, 2, "192.0.2.9:7400");
+	fake_store_hold_verify(w.store, true);
+	CU_ASSERT_TRUE_FATAL(world_until(&w, a, HR_SHARD_RECOVERING, 100));
+	end = fake_store_end(w.store, 0);
+	world_run(&w, 5000);
+	CU_ASSERT_EQUAL(fake_store_end(w.store, 0), end);
+	fake_store_hold_verify(w.store, false);
+	world_run(&w, 1900);
+	CU_ASSERT_EQUAL(fake_store_end(w.store, 0), end);
+	CU_ASSERT_TRUE(world_until(&w, a, HR_SHARD_READY, 1000));
+	CU_ASSERT_EQUAL(a->owned->chain.incarnation, 3);
+	world_fini(&w);
+}
+
 /* A machine that stood still wakes, and appends as if it were still the owner. */
 static void an_owner_that_wakes_up_is_ignored_and_steps_down(void)
 {
@@ -539,6 +560,8 @@ int main(void)
 		  a_foreign_owner_that_lives_takes_the_shard },
 		{ "a foreign fence whose author is dead is fenced again",
 		  a_foreign_fence_whose_author_is_dead_is_fenced_again },
+		{ "in doubt nobody is taken for dead",
+		  in_doubt_nobody_is_taken_for_dead },
 		{ "an owner that wakes up is ignored, and steps down",
 		  an_owner_that_wakes_up_is_ignored_and_steps_down },
 		{ "a clone that appends under our id stops us",
