@@ -351,7 +351,6 @@ int hr_owned_init(struct hr_owned *s, const struct hr_owned_conf *conf, uint16_t
 		hr_owned_start_from(s, start);
 	}
 	if (start != NULL) {
-		hr_owned_heard(s, start->lost_incarnation);
 		s->proved_n = start->lost_n;
 		s->proved_hash = start->lost_hash;
 	}

@@ -177,8 +177,6 @@ struct hr_owned {
 	bool was_ready;
 	bool is_contested; /* fenced by another, who may be dead */
 	bool saw_foreign;  /* sound records of another data set */
-	/* The highest incarnation that anybody may have had answers of. */
-	uint64_t heard_incarnation;
 	bool wants_config; /* the operator: the file's CONFIG into the chain */
 	/* Going over to another fold version: epochs wait until then (0: they do not),
 	 * so that views reach the last link; after that they go again for a while. */

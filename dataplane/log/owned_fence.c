@@ -145,30 +145,16 @@ void hr_owned_keep_addresses(struct hr_owned *s, const struct hr_fence *f)
 	s->conf->hooks.said(s->conf->hooks.ctx, s);
 }
 
-void hr_owned_heard(struct hr_owned *s, uint64_t incarnation)
-{
-	if (incarnation > s->heard_incarnation)
-		s->heard_incarnation = incarnation;
-}
-
 void hr_owned_on_fence(struct hr_owned *s, const struct hr_fence *f,
 		       const struct hr_log_message *m, const struct hr_now *now)
 {
-	const bool is_heard = f->incarnation <= s->heard_incarnation;
-
-	hr_owned_heard(s, f->incarnation);
 	hr_stat_set(s->cells.incarnation, f->incarnation);
 	atomic_store_explicit(&s->view.incarnation, f->incarnation,
 			      memory_order_relaxed);
 	hr_owned_keep_addresses(s, f);
 	atomic_store_explicit(&s->view.is_ours, hr_owned_is_own_id(s, &f->owner),
 			      memory_order_release);
-	/* Where FENCEs were lost with the log's end the next ones have numbers that SDKs
-	 * have heard already, and pass over. */
-	if (s->phase == HR_PHASE_FENCING && hr_id128_equals(&f->owner, &s->id) &&
-	    is_heard)
-		hr_owned_fence(s, now);
-	else if (s->phase == HR_PHASE_FENCING && hr_id128_equals(&f->owner, &s->id))
+	if (s->phase == HR_PHASE_FENCING && hr_id128_equals(&f->owner, &s->id))
 		became_owner(s, m->stamped_ms, now);
 	else if (!hr_owned_is_own_id(s, &f->owner))
 		on_foreign_fence(s, now);

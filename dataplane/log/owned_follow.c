@@ -49,7 +49,6 @@ static void on_fence(struct hr_owned *s, const struct hr_log_message *m)
 	f->owner = record.fence.owner;
 	f->incarnation = record.fence.incarnation;
 	f->has_gap = false;
-	hr_owned_heard(s, f->incarnation);
 	hr_stat_set(s->cells.incarnation, f->incarnation);
 	atomic_store_explicit(&s->view.incarnation, f->incarnation,
 			      memory_order_relaxed);

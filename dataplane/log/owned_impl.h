@@ -70,8 +70,6 @@ void hr_owned_on_fence(struct hr_owned *s, const struct hr_fence *f,
 		       const struct hr_log_message *m, const struct hr_now *now);
 void hr_owned_on_stale_fence(struct hr_owned *s, const struct hr_fence *f,
 			     const struct hr_now *now);
-/* SDKs may have answers of this incarnation. */
-void hr_owned_heard(struct hr_owned *s, uint64_t incarnation);
 /* A link of another owner was accepted. */
 void hr_owned_on_foreign_link(struct hr_owned *s);
 /* Somebody appends under our own id. */

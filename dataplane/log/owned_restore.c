@@ -36,7 +36,6 @@ void hr_owned_start_from(struct hr_owned *s, const struct hr_log_start *start)
 	s->config = start->config;
 	s->next_offset = start->offset;
 	s->tail.offset = -1;
-	hr_owned_heard(s, s->chain.incarnation);
 	s->known_n = s->chain.n;
 	s->known_hash = s->chain.hash;
 	memcpy(s->addresses, s->chain.addresses, sizeof(s->addresses));

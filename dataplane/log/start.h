@@ -24,7 +24,6 @@ struct hr_log_start {
 	 * has another hash there, was cut: see LOSS. */
 	uint64_t lost_n;
 	struct hr_id128 lost_hash;
-	uint64_t lost_incarnation; /* of that link's owner */
 	/* A snapshot is of this fold version, which the program does not have: so the
 	 * chain goes beyond what it can fold. 0: none is. */
 	uint32_t needs_version;

@@ -123,7 +123,6 @@ static void note_lost(struct hr_log_start *lost, int result,
 		return;
 	lost->lost_n = head->n;
 	lost->lost_hash = head->hash;
-	lost->lost_incarnation = head->incarnation;
 }
 
 /* The chain has got to another fold version; nothing older helps. */
@@ -183,7 +182,6 @@ static int find_state(const struct recovering *r, struct hr_vault *vault,
 		memset(&shard->start, 0, sizeof(shard->start));
 	shard->start.lost_n = lost.lost_n;
 	shard->start.lost_hash = lost.lost_hash;
-	shard->start.lost_incarnation = lost.lost_incarnation;
 	if (lost.needs_version > HR_FOLD_VERSION)
 		shard->start.needs_version = lost.needs_version;
 	return 0;

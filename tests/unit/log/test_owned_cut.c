@@ -73,27 +73,6 @@ static void what_is_in_flight_when_the_log_is_cut_is_not_lost(void)
 	world_fini(&w);
 }
 
-/* SDKs pass over answers of an incarnation below one that they have heard. */
-static void incarnations_go_on_from_what_was_heard(void)
-{
-	struct world w;
-	struct box *b = world_init_owner(&w, 5);
-
-	for (uint64_t i = 2; i <= 4; i++) {
-		fake_store_fate(w.store, FAKE_REFUSED, 1);
-		box_close(b, 100 + i, false);
-		CU_ASSERT_TRUE(world_until(&w, b, HR_SHARD_RECOVERING, 100));
-		CU_ASSERT_TRUE_FATAL(world_until(&w, b, HR_SHARD_READY, 1000));
-		CU_ASSERT_EQUAL_FATAL(b->owned->chain.incarnation, i);
-	}
-	fake_store_cut(w.store, 0, 4); /* the first FENCE and three links are left */
-	world_run(&w, 8000);
-	all_is_there_again(&w, b, 5);
-	CU_ASSERT_EQUAL(b->owned->chain.incarnation, 5);
-	CU_ASSERT_EQUAL(b->told_incarnation, 5);
-	world_fini(&w);
-}
-
 static void beyond_memory_the_shard_stops_with_the_list(void)
 {
 	struct world w;
@@ -311,8 +290,6 @@ int main(void)
 		  a_log_that_was_cut_and_grew_again_is_noticed },
 		{ "what is in flight when the log is cut is not lost",
 		  what_is_in_flight_when_the_log_is_cut_is_not_lost },
-		{ "incarnations go on from what was heard",
-		  incarnations_go_on_from_what_was_heard },
 		{ "beyond memory the shard stops, with the list",
 		  beyond_memory_the_shard_stops_with_the_list },
 		{ "a loss that is accepted is written down, and the shard goes on",
