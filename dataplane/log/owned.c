@@ -266,7 +266,8 @@ static void step_waiting(struct hr_owned *s, const struct hr_now *now)
 		return;
 	if (s->conf->ops->writer(s->part, &err) != HR_LOG_WRITER_READY)
 		drop_writer(s, true);
-	else if (s->caught_up && !s->must_verify) /* in doubt nothing is read on */
+	/* In doubt nothing is read on, so who fenced us may have shown that he is alive. */
+	else if (s->caught_up && !(s->is_contested && s->must_verify))
 		hr_owned_fence(s, now);
 }
 
