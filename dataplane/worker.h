@@ -61,7 +61,7 @@ struct hr_worker_shard {
 struct hr_worker {
 	/* Main thread writes, worker reads. */
 	_Alignas(64) atomic_uint wanted;  /* enum hr_phase_of_work */
-	_Atomic uint32_t min_interval_us; /* between two links of a shard */
+	_Atomic uint32_t min_interval_us; /* between two times that epochs close */
 	/* Worker writes, main thread reads. */
 	_Alignas(64) atomic_uint reached;
 	atomic_bool has_failed; /* fold refused a link: failure says why */
@@ -74,6 +74,7 @@ struct hr_worker {
 	struct rte_ring *accepted, *folded;
 	struct hr_bell *accepted_bell; /* ends a nap of this worker's */
 	struct hr_bell *closed_bell;   /* tells the committer of closed epochs */
+	uint64_t closed_us;            /* monotonic: an epoch was closed last */
 	uint64_t n_closed, n_rung;     /* epochs; of them, told */
 	uint32_t first_to_fold;        /* of the shards, in the last slice */
 	uint32_t n_shards;             /* of this worker */

@@ -43,7 +43,6 @@ struct hr_intake {
 	uint64_t n_closed;  /* epochs handed to the committer */
 	uint64_t n_items;   /* appended to any epoch */
 	uint64_t n_dropped; /* of them, by hr_intake_fence() */
-	uint64_t last_close_us;
 };
 
 /*
@@ -71,10 +70,10 @@ uint64_t hr_intake_free_bytes(const struct hr_intake *in);
  * caller to count. */
 uint32_t hr_intake_fence(struct hr_intake *in, uint32_t fence_no);
 
-/* Close the open epoch if it is due; with must_close if it holds anything. Returns
- * true when one was closed. */
-bool hr_intake_step(struct hr_intake *in, uint64_t now_us, uint32_t min_interval_us,
-		    bool must_close);
+/* Close the open epoch where nothing of the shard waits for the log and is_due (the
+ * least interval is over); with must_close if it holds anything. Returns true when one
+ * was closed. */
+bool hr_intake_step(struct hr_intake *in, bool is_due, bool must_close);
 
 /* Items appended and neither accepted nor dropped yet. */
 uint64_t hr_intake_in_flight(const struct hr_intake *in);

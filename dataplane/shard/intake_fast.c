@@ -29,7 +29,7 @@ struct hr_epoch *hr_epoch_get(struct hr_epoch_pool *pool, uint16_t shard)
 	return epoch;
 }
 
-static void close_open(struct hr_intake *in, uint64_t now_us)
+static void close_open(struct hr_intake *in)
 {
 	int r = rte_ring_enqueue(in->closed_ring, in->open);
 
@@ -37,7 +37,6 @@ static void close_open(struct hr_intake *in, uint64_t now_us)
 	(void)r;
 	in->open = NULL;
 	in->n_closed++;
-	in->last_close_us = now_us;
 	HR_CRASH_POINT(epoch_closed);
 }
 
@@ -61,12 +60,12 @@ static struct hr_epoch *open_new(struct hr_intake *in, uint32_t reserve)
 
 /* An open epoch in which so much fits, or NULL. */
 static struct hr_epoch *open_for(struct hr_intake *in, uint32_t bytes,
-				 uint32_t n_events, uint32_t reserve, uint64_t now_us)
+				 uint32_t n_events, uint32_t reserve)
 {
 	if (in->open != NULL && has_room(in, bytes, n_events))
 		return in->open;
 	if (in->open != NULL && in->open->body_bytes > 0)
-		close_open(in, now_us);
+		close_open(in);
 	return in->open != NULL ? in->open : open_new(in, reserve);
 }
 
@@ -100,8 +99,7 @@ static inline enum hr_drop add(struct hr_intake *in, const struct hr_item *item,
 
 	if (no != HR_DROP_NONE)
 		return no;
-	epoch = open_for(in, hr_item_bytes(item->payload.n), item->n_events, reserve,
-			 now_us);
+	epoch = open_for(in, hr_item_bytes(item->payload.n), item->n_events, reserve);
 	if (epoch == NULL)
 		return HR_DROP_EPOCH_FULL;
 	if (HR_MUTANT(taken_not_logged) && item->sequence % 50 == 7)
@@ -151,7 +149,7 @@ enum hr_drop hr_intake_skip(struct hr_intake *in, const struct hr_item *item,
 
 	if (no != HR_DROP_NONE)
 		return no;
-	epoch = open_for(in, HR_ITEM_SKIP_BYTES, 0, 0, now_us);
+	epoch = open_for(in, HR_ITEM_SKIP_BYTES, 0, 0);
 	if (epoch == NULL)
 		return HR_DROP_EPOCH_FULL;
 	if (epoch->body_bytes == 0)
@@ -176,15 +174,13 @@ static uint64_t n_done(const struct hr_intake *in)
 	return atomic_load_explicit(&in->view->epochs_done, memory_order_relaxed);
 }
 
-bool hr_intake_step(struct hr_intake *in, uint64_t now_us, uint32_t min_interval_us,
-		    bool must_close)
+bool hr_intake_step(struct hr_intake *in, bool is_due, bool must_close)
 {
 	if (in->open == NULL || in->open->body_bytes == 0)
 		return false;
-	if (!must_close && (n_done(in) != in->n_closed ||
-			    now_us - in->last_close_us < min_interval_us))
+	if (!must_close && (!is_due || n_done(in) != in->n_closed))
 		return false;
-	close_open(in, now_us);
+	close_open(in);
 	return true;
 }
 

@@ -62,6 +62,7 @@ struct sim_appliance {
 	bool is_open;            /* and what it begins with was read from snapshots */
 	bool is_stepping_soon, is_redis_soon;
 	uint64_t paused_until_us;
+	uint64_t closed_us; /* as its worker has it */
 	sim_flood flood;
 	void *flood_arg;
 

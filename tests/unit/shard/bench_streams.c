@@ -95,7 +95,7 @@ static void commit(bool folds)
 {
 	void *got;
 
-	hr_intake_step(&intake, now.mono_us, 0, true);
+	hr_intake_step(&intake, true, true);
 	while (rte_ring_dequeue(closed, &got) == 0) {
 		struct hr_epoch *epoch = got;
 		const struct hr_str body = { hr_epoch_body(epoch), epoch->body_bytes };

@@ -12,7 +12,6 @@
 #include "tests/unit/hr_test.h"
 
 #define PER_SHARD 4u
-#define INTERVAL_US 2000u
 
 static struct hr_epoch_pool *pool;
 static struct hr_shard_view view;
@@ -61,7 +60,7 @@ static void teardown(void)
 {
 	struct hr_epoch *epoch;
 
-	hr_intake_step(&intake, 0, 0, true);
+	hr_intake_step(&intake, true, true);
 	while ((epoch = take_closed()) != NULL)
 		accept_epoch(epoch);
 	CU_ASSERT_EQUAL(hr_intake_in_flight(&intake), 0);
@@ -96,7 +95,7 @@ static void the_first_item_after_quiet_goes_at_once(void)
 
 	CU_ASSERT_EQUAL(add(100, 3, 1000000), HR_DROP_NONE);
 	CU_ASSERT_TRUE(hr_intake_is_busy(&intake));
-	CU_ASSERT_TRUE(hr_intake_step(&intake, 1000000, INTERVAL_US, false));
+	CU_ASSERT_TRUE(hr_intake_step(&intake, true, false));
 	epoch = take_closed();
 	CU_ASSERT_PTR_NOT_NULL_FATAL(epoch);
 	CU_ASSERT_EQUAL(epoch->shard, 1);
@@ -111,26 +110,26 @@ static void the_first_item_after_quiet_goes_at_once(void)
 static void nothing_closes_while_an_epoch_is_on_its_way(void)
 {
 	CU_ASSERT_EQUAL(add(100, 1, 1000000), HR_DROP_NONE);
-	CU_ASSERT_TRUE(hr_intake_step(&intake, 1000000, INTERVAL_US, false));
+	CU_ASSERT_TRUE(hr_intake_step(&intake, true, false));
 	CU_ASSERT_EQUAL(add(100, 1, 1000001), HR_DROP_NONE);
-	CU_ASSERT_FALSE(hr_intake_step(&intake, 9000000, INTERVAL_US, false));
+	CU_ASSERT_FALSE(hr_intake_step(&intake, true, false));
 	accept_epoch(take_closed());
-	CU_ASSERT_TRUE(hr_intake_step(&intake, 9000000, INTERVAL_US, false));
+	CU_ASSERT_TRUE(hr_intake_step(&intake, true, false));
 }
 
-static void epochs_keep_the_least_interval(void)
+static void an_epoch_that_is_not_due_stays_open(void)
 {
 	CU_ASSERT_EQUAL(add(100, 1, 1000000), HR_DROP_NONE);
-	CU_ASSERT_TRUE(hr_intake_step(&intake, 1000000, INTERVAL_US, false));
+	CU_ASSERT_TRUE(hr_intake_step(&intake, true, false));
 	accept_epoch(take_closed());
 	CU_ASSERT_EQUAL(add(100, 1, 1000001), HR_DROP_NONE);
-	CU_ASSERT_FALSE(hr_intake_step(&intake, 1001999, INTERVAL_US, false));
-	CU_ASSERT_TRUE(hr_intake_step(&intake, 1002000, INTERVAL_US, false));
+	CU_ASSERT_FALSE(hr_intake_step(&intake, false, false));
+	CU_ASSERT_TRUE(hr_intake_step(&intake, true, false));
 }
 
 static void an_empty_epoch_is_never_closed(void)
 {
-	CU_ASSERT_FALSE(hr_intake_step(&intake, 1000000, INTERVAL_US, true));
+	CU_ASSERT_FALSE(hr_intake_step(&intake, true, true));
 	CU_ASSERT_PTR_NULL(take_closed());
 }
 
@@ -224,7 +223,7 @@ static void items_come_out_as_they_went_in(void)
 		memset(payload, (int)i, i + 1);
 		CU_ASSERT_EQUAL(add(i + 1, 1, 1), HR_DROP_NONE);
 	}
-	hr_intake_step(&intake, 1, 0, true);
+	hr_intake_step(&intake, true, true);
 	epoch = take_closed();
 	for (uint32_t i = 0; i < 50; i++) {
 		const struct hr_str body = { hr_epoch_body(epoch), epoch->body_bytes };
@@ -272,7 +271,7 @@ static void a_fence_takes_what_would_be_acknowledged_and_nothing_else(void)
 	CU_ASSERT_EQUAL(hr_intake_fence(&intake, 7), 10);
 	CU_ASSERT_EQUAL(hr_intake_in_flight(&intake), 20);
 	CU_ASSERT_EQUAL(hr_intake_fence(&intake, 8), 0);
-	hr_intake_step(&intake, 1, 0, true);
+	hr_intake_step(&intake, true, true);
 	epoch = take_closed();
 	CU_ASSERT_PTR_NOT_NULL_FATAL(epoch);
 	CU_ASSERT_EQUAL(epoch->fence_no, 8);
@@ -302,7 +301,7 @@ static void an_epoch_that_a_fence_emptied_is_used_again(void)
 	CU_ASSERT_EQUAL(add_sort(5), HR_DROP_NONE);
 	CU_ASSERT_EQUAL(hr_intake_fence(&intake, 1), 1);
 	CU_ASSERT_FALSE(hr_intake_is_busy(&intake));
-	CU_ASSERT_FALSE(hr_intake_step(&intake, 1, 0, true));
+	CU_ASSERT_FALSE(hr_intake_step(&intake, true, true));
 	CU_ASSERT_EQUAL(add(10, 1, 1), HR_DROP_NONE);
 	CU_ASSERT_EQUAL(hr_epoch_pool_free_count(pool), 2 * PER_SHARD - 1);
 }
@@ -314,7 +313,7 @@ static void a_skip_alone_makes_an_epoch(void)
 	CU_ASSERT_EQUAL(add_sort(1), HR_DROP_NONE);
 	CU_ASSERT_TRUE(hr_intake_is_busy(&intake));
 	CU_ASSERT_EQUAL(hr_intake_in_flight(&intake), 0);
-	CU_ASSERT_TRUE(hr_intake_step(&intake, 1, 0, false));
+	CU_ASSERT_TRUE(hr_intake_step(&intake, true, false));
 	epoch = take_closed();
 	CU_ASSERT_EQUAL(epoch->n_items, 0);
 	CU_ASSERT_EQUAL(epoch->body_bytes, HR_ITEM_SKIP_BYTES);
@@ -354,7 +353,8 @@ int main(void)
 		  the_first_item_after_quiet_goes_at_once },
 		{ "nothing closes while an epoch is on its way",
 		  nothing_closes_while_an_epoch_is_on_its_way },
-		{ "epochs keep the least interval", epochs_keep_the_least_interval },
+		{ "an epoch that is not due stays open",
+		  an_epoch_that_is_not_due_stays_open },
 		{ "an empty epoch is never closed", an_empty_epoch_is_never_closed },
 		{ "an epoch holds no more than a record",
 		  an_epoch_holds_no_more_than_a_record },

@@ -137,7 +137,7 @@ static bool accept_one(void (*look)(const struct hr_item *item))
 
 static void close_open(void)
 {
-	hr_intake_step(&intake, now.mono_us, 0, true);
+	hr_intake_step(&intake, true, true);
 }
 
 static void commit(void)
