@@ -74,7 +74,8 @@ struct hr_config {
 	/* dataplane */
 	struct hr_port_config ports[HR_PORTS_MAX];
 	uint32_t n_ports;
-	uint32_t main_cpu;
+	uint32_t main_cpus[HR_CPUS_MAX]; /* shared by all that is no worker */
+	uint32_t n_main_cpus;
 	uint32_t worker_cpus[HR_CPUS_MAX]; /* one worker each */
 	uint32_t n_workers;
 	bool poll_busy;     /* poll: busy | adaptive */

@@ -130,6 +130,10 @@ static void something_is_listened_to(struct hr_config_reading *r)
 		hr_config_problem(r, place(r, "listen.udp_ports"),
 				  "listen.udp_ports: found no port, expected at least "
 				  "one; write [7400]");
+	if (c->n_main_cpus == 0)
+		hr_config_problem(r, place(r, "dataplane.main_cpus"),
+				  "dataplane.main_cpus: found no CPU, expected at "
+				  "least one; write [0]");
 	if (c->n_workers == 0)
 		hr_config_problem(r, place(r, "dataplane.worker_cpus"),
 				  "dataplane.worker_cpus: found no CPU, expected at "

@@ -32,10 +32,13 @@ static __attribute__((format(printf, 2, 3))) void word(struct hr_eal_args *a,
 
 static void lcores(struct hr_eal_args *a, const struct hr_config *config)
 {
-	char list[17 * sizeof("16@1023,")];
-	size_t at =
-		(size_t)snprintf(list, sizeof(list), "0@%" PRIu32, config->main_cpu);
+	char list[sizeof("0@()") + 2 * HR_CPUS_MAX * sizeof("16@1023,")];
+	size_t at = (size_t)snprintf(list, sizeof(list), "0@(");
 
+	for (uint32_t i = 0; i < config->n_main_cpus; i++)
+		at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%" PRIu32,
+				       i > 0 ? "," : "", config->main_cpus[i]);
+	at += (size_t)snprintf(list + at, sizeof(list) - at, ")");
 	for (uint32_t w = 0; w < config->n_workers; w++)
 		at += (size_t)snprintf(list + at, sizeof(list) - at,
 				       ",%" PRIu32 "@%" PRIu32, 1 + w,

@@ -180,23 +180,34 @@ static int cpu_suits(const struct hr_host *host, uint32_t cpu, const char *optio
 	return 0;
 }
 
+static bool is_for_main(const struct hr_config *config, uint32_t cpu)
+{
+	for (uint32_t i = 0; i < config->n_main_cpus; i++)
+		if (config->main_cpus[i] == cpu)
+			return true;
+	return false;
+}
+
 static int cpus_suit(const struct hr_host *host, const struct hr_config *config,
 		     struct hr_err *err)
 {
-	int r = cpu_suits(host, config->main_cpu, "dataplane.main_cpu", err);
+	int r = 0;
 
+	for (uint32_t i = 0; i < config->n_main_cpus && r == 0; i++)
+		r = cpu_suits(host, config->main_cpus[i], "dataplane.main_cpus", err);
 	for (uint32_t w = 0; w < config->n_workers && r == 0; w++) {
 		uint32_t cpu = config->worker_cpus[w];
 
 		r = cpu_suits(host, cpu, "dataplane.worker_cpus", err);
 		/* At its nice value next to nothing would be left for the log and the
 		 * views, which run there. */
-		if (r == 0 && config->poll_busy && cpu == config->main_cpu)
+		if (r == 0 && config->poll_busy && is_for_main(config, cpu))
 			r = hr_fail(err, -EINVAL,
 				    "dataplane.worker_cpus: found CPU %" PRIu32
-				    ", which is dataplane.main_cpu, expected another: "
-				    "with dataplane.poll: busy a worker never leaves "
-				    "its CPU; choose another, or write poll: adaptive",
+				    ", which is one of dataplane.main_cpus, expected "
+				    "another: with dataplane.poll: busy a worker never "
+				    "leaves its CPU; choose another, or write poll: "
+				    "adaptive",
 				    cpu);
 	}
 	return r;

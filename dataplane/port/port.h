@@ -31,7 +31,7 @@ struct rte_mbuf;
 struct rte_mempool;
 
 /*
- * rte_eal_init() from the configuration: lcore 0 is the main thread on main_cpu,
+ * rte_eal_init() from the configuration: lcore 0 is the main thread on main_cpus,
  * lcore 1 + w is worker w on worker_cpus[w]; --in-memory, huge pages as configured,
  * only the PCI devices named by ports. `program` is argv[0]. Once per process.
  * Returns 0 or a negated errno with err: no huge pages, no permission, not enough

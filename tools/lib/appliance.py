@@ -76,6 +76,12 @@ def cpus():
     return mine[0], mine[1] if len(mine) > 1 else mine[0]
 
 
+def main_cpus():
+    """CPUs of the appliance's threads that are no worker: on a small machine all."""
+    mine = sorted(os.sched_getaffinity(0))
+    return mine if len(mine) <= 2 else [c for c in mine if c != cpus()[1]][:16]
+
+
 def yaml(value, indent=0):
     """A nested dict of plain values as YAML."""
     pad = "  " * indent
@@ -265,7 +271,7 @@ class Stage:
             "listen": {"udp_ports": [7400], "tcp_ports": [], "handshake": "off",
                        "insecure": False, "keys_file": self.keys_path},
             "ports": [],
-            "dataplane": {"main_cpu": cpus()[0], "worker_cpus": [self.worker_cpu],
+            "dataplane": {"main_cpus": main_cpus(), "worker_cpus": [self.worker_cpu],
                           "memory": "256MiB"},
             **log,
             "redis": {"host": LOOPBACK, "port": self.redis_port},

@@ -110,7 +110,8 @@ static void every_value_lands_in_its_member(void)
 		      "  - {device: 'memif:server:m.sock', memif_id: 3}\n"
 		      "  - {device: 'memif:client:/m.sock', memif_id: 4}\n"
 		      "  - {device: '0000:3b:00.1'}\n"
-		      "dataplane: {main_cpu: 2, worker_cpus: [3, 5-6], poll: busy,"
+		      "dataplane: {main_cpus: [0, 2], worker_cpus: [3, 5-6], poll: "
+		      "busy,"
 		      " huge_pages: false, memory: 1GiB, buffers: 4096, program: "
 		      "/bin/x}\n"
 		      "epoch: {budget: 1GiB, min_interval: 500us, max_interval: 1s,"
@@ -156,7 +157,8 @@ static void every_value_lands_in_its_member(void)
 	CU_ASSERT_STRING_EQUAL(config.ports[2].target, "/m.sock");
 	CU_ASSERT_EQUAL(config.ports[3].kind, HR_PORT_PCI);
 	CU_ASSERT_STRING_EQUAL(config.ports[3].target, "0000:3b:00.1");
-	CU_ASSERT_EQUAL(config.main_cpu, 2);
+	CU_ASSERT_EQUAL(config.n_main_cpus, 2);
+	CU_ASSERT_EQUAL(config.main_cpus[1], 2);
 	CU_ASSERT_EQUAL(config.n_workers, 3);
 	CU_ASSERT_EQUAL(config.worker_cpus[2], 6);
 	CU_ASSERT_TRUE(config.poll_busy);

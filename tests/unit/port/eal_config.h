@@ -19,7 +19,7 @@ static inline void eal_config(struct hr_config *c, uint32_t n_workers)
 	sched_getaffinity(0, sizeof(allowed), &allowed);
 	while (!CPU_ISSET(cpu, &allowed))
 		cpu++;
-	c->main_cpu = cpu;
+	c->main_cpus[0] = cpu;
 	c->n_workers = n_workers;
 	for (uint32_t w = 0; w < n_workers; w++)
 		c->worker_cpus[w] = cpu;

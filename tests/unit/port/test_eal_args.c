@@ -30,7 +30,7 @@ static struct hr_config config_of(uint32_t main_cpu, uint32_t n_workers,
 	hr_config_defaults(&c);
 	c.n_ports = 0;
 	c.memory_mb = 512;
-	c.main_cpu = main_cpu;
+	c.main_cpus[0] = main_cpu;
 	c.n_workers = n_workers;
 	memcpy(c.worker_cpus, worker_cpus, n_workers * sizeof(*worker_cpus));
 	return c;
@@ -41,24 +41,28 @@ static void a_kernel_interface_needs_no_pci_and_no_physical_address(void)
 	struct hr_config c = config_of(0, 1, (uint32_t[]){ 1 });
 
 	add_port(&c, HR_PORT_AF_XDP, "veth0");
-	CU_ASSERT_STRING_EQUAL(line(&c, "/usr/sbin/headrace-dataplane"),
-			       "headrace-dataplane --lcores 0@0,1@1 -m 512 --in-memory "
-			       "--no-pci --iova-mode=va --log-level=warning "
-			       "--log-level=lib.telemetry:error");
+	CU_ASSERT_STRING_EQUAL(
+		line(&c, "/usr/sbin/headrace-dataplane"),
+		"headrace-dataplane --lcores 0@(0),1@1 -m 512 --in-memory "
+		"--no-pci --iova-mode=va --log-level=warning "
+		"--log-level=lib.telemetry:error");
 }
 
 static void each_worker_is_an_lcore_on_its_cpu(void)
 {
 	struct hr_config c = config_of(3, 3, (uint32_t[]){ 0, 7, 1023 });
 
-	CU_ASSERT_PTR_NOT_NULL(strstr(line(&c, "x"), " --lcores 0@3,1@0,2@7,3@1023 "));
+	CU_ASSERT_PTR_NOT_NULL(
+		strstr(line(&c, "x"), " --lcores 0@(3),1@0,2@7,3@1023 "));
 }
 
 static void main_thread_and_worker_may_share_a_cpu(void)
 {
-	struct hr_config c = config_of(0, 1, (uint32_t[]){ 0 });
+	struct hr_config c = config_of(0, 1, (uint32_t[]){ 1 });
 
-	CU_ASSERT_PTR_NOT_NULL(strstr(line(&c, "x"), " --lcores 0@0,1@0 "));
+	c.main_cpus[1] = 1;
+	c.n_main_cpus = 2;
+	CU_ASSERT_PTR_NOT_NULL(strstr(line(&c, "x"), " --lcores 0@(0,1),1@1 "));
 }
 
 static void ordinary_memory_does_without_in_memory(void)

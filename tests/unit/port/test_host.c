@@ -32,7 +32,7 @@ static struct hr_config good_config(void)
 
 	hr_config_defaults(&c);
 	c.n_ports = 0;
-	c.main_cpu = 0;
+	c.main_cpus[0] = 0;
 	c.n_workers = 1;
 	c.worker_cpus[0] = 1;
 	c.memory_mb = 512;
@@ -105,8 +105,9 @@ static void a_cpu_we_may_not_use_is_named(void)
 	struct hr_host h = good_host();
 	struct hr_config c = good_config();
 
-	c.main_cpu = 2;
-	REFUSED(h, c, -EPERM, "dataplane.main_cpu", "CPU 2", "0-1", "taskset");
+	c.main_cpus[1] = 2;
+	c.n_main_cpus = 2;
+	REFUSED(h, c, -EPERM, "dataplane.main_cpus", "CPU 2", "0-1", "taskset");
 }
 
 static void a_busy_worker_on_the_main_cpu_is_named(void)
@@ -114,10 +115,10 @@ static void a_busy_worker_on_the_main_cpu_is_named(void)
 	struct hr_host h = good_host();
 	struct hr_config c = good_config();
 
-	c.worker_cpus[0] = c.main_cpu;
+	c.worker_cpus[0] = c.main_cpus[0];
 	CU_ASSERT_EQUAL(hr_host_suits(&h, &c, NULL), 0);
 	c.poll_busy = true;
-	REFUSED(h, c, -EINVAL, "dataplane.worker_cpus", "CPU 0", "dataplane.main_cpu",
+	REFUSED(h, c, -EINVAL, "dataplane.worker_cpus", "CPU 0", "dataplane.main_cpus",
 		"poll: adaptive");
 }
 
