@@ -24,6 +24,7 @@
 #include "dataplane/log/owner.h"
 #include "dataplane/log/reader.h"
 #include "dataplane/net/net.h"
+#include "dataplane/pace.h"
 #include "dataplane/port/port.h"
 #include "dataplane/snapshot/recovery.h"
 #include "dataplane/snapshot/snapshotter.h"
@@ -101,8 +102,10 @@ struct hr_dataplane {
 		uint64_t counted_missed;
 	} port_cells[HR_PORTS_MAX];
 	hr_cell *missed_received, *missed_dropped, *shutdown_dropped, *buffers_free;
-	/* The pace of the log: CPU time of the committer, and what follows of it. */
+	/* The pace of the log: CPU time of the committer and of its CPUs, and what
+	 * follows of it. */
 	uint64_t committer_ns, committer_read_us;
+	struct hr_pace_cpus cpus_seen;
 	uint32_t min_interval_us;
 };
 

@@ -7,7 +7,6 @@
 
 #include "common/clock.h"
 #include "dataplane/dataplane.h"
-#include "dataplane/pace.h"
 
 #define PACE_US 500000u
 
@@ -15,15 +14,18 @@ static void set_pace(struct hr_dataplane *d, uint64_t now_us)
 {
 	const struct hr_config *config = &d->config;
 	const uint64_t took_us = now_us - d->committer_read_us;
+	struct hr_pace_found found;
 	uint64_t ns;
 
 	if (took_us < PACE_US)
 		return;
 	ns = hr_pace_thread_ns("hr-committer");
+	found.committer = (ns - d->committer_ns) / took_us;
+	found.spare =
+		hr_pace_spare(&d->cpus_seen, config->main_cpus, config->n_main_cpus);
 	if (d->committer_read_us != 0 && ns >= d->committer_ns)
 		d->min_interval_us = hr_pace_next(
-			d->min_interval_us, (ns - d->committer_ns) / took_us,
-			config->committer_cpu_percent * 10,
+			d->min_interval_us, &found, config->committer_cpu_percent * 10,
 			config->epoch_min_interval_us, config->epoch_max_interval_us);
 	for (uint32_t w = 0; w < config->n_workers; w++)
 		atomic_store(&d->workers[w].min_interval_us, d->min_interval_us);

@@ -55,12 +55,50 @@ uint64_t hr_pace_thread_ns(const char *name)
 	return ns;
 }
 
-uint32_t hr_pace_next(uint32_t interval_us, uint64_t permille, uint32_t share_permille,
-		      uint32_t min_us, uint32_t max_us)
+/* "cpuN user nice system idle iowait irq softirq steal ..." Guests' time is in user and
+ * nice already. */
+static void add_line(struct hr_pace_cpus *sum, const char *line, const uint32_t *cpus,
+		     uint32_t n_cpus)
 {
-	if (permille > share_permille)
+	unsigned long long t[8];
+	unsigned int cpu;
+
+	if (sscanf(line, "cpu%u %llu %llu %llu %llu %llu %llu %llu %llu", &cpu, &t[0],
+		   &t[1], &t[2], &t[3], &t[4], &t[5], &t[6], &t[7]) != 9)
+		return;
+	for (uint32_t i = 0; i < n_cpus; i++) {
+		if (cpus[i] != cpu)
+			continue;
+		for (int k = 0; k < 8; k++)
+			sum->all += t[k];
+		sum->left += t[1] + t[3] + t[4];
+	}
+}
+
+uint32_t hr_pace_spare(struct hr_pace_cpus *seen, const uint32_t *cpus, uint32_t n_cpus)
+{
+	const struct hr_pace_cpus before = *seen;
+	FILE *f = fopen("/proc/stat", "r");
+	char line[512];
+
+	*seen = (struct hr_pace_cpus){ 0, 0 };
+	if (f == NULL)
+		return 1000;
+	while (fgets(line, sizeof(line), f) != NULL && strncmp(line, "cpu", 3) == 0)
+		add_line(seen, line, cpus, n_cpus);
+	fclose(f);
+	if (before.all == 0 || seen->all <= before.all || seen->left < before.left)
+		return 1000;
+	return (uint32_t)((seen->left - before.left) * 1000 / (seen->all - before.all));
+}
+
+uint32_t hr_pace_next(uint32_t interval_us, const struct hr_pace_found *found,
+		      uint32_t share_permille, uint32_t min_us, uint32_t max_us)
+{
+	if (found->committer > share_permille || found->spare < HR_PACE_SPARE_LEAST)
 		interval_us += interval_us / 4;
-	else if (permille < (uint64_t)share_permille * 2 / 3)
+	else if (found->committer < (uint64_t)share_permille * 2 / 3 &&
+		 found->spare > HR_PACE_SPARE_ENOUGH)
 		interval_us -= interval_us / 5;
 	if (interval_us < min_us)
 		return min_us;
