@@ -136,6 +136,7 @@ static int open_doors(struct headraced *d, struct hr_err *err)
 		.config = &d->settings.config,
 		.supervise = d->supervise,
 		.sampler = d->sampler,
+		.keeper = d->keeper,
 		.metrics_address = hr_http_address(d->http),
 		.started_us = hr_mono_us(),
 	};

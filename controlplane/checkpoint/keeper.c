@@ -21,8 +21,9 @@ struct hr_keeper {
 	const struct hr_config *config;
 	pthread_t thread;
 	atomic_bool stops;
-	pthread_mutex_t lock; /* of the wait */
+	pthread_mutex_t lock; /* of the wait, and of what was found */
 	pthread_cond_t wake;
+	struct hr_keeper_found found;
 };
 
 /* Until then, or the end. */
@@ -34,6 +35,32 @@ static void wait_until(struct hr_keeper *k, time_t until)
 	while (!atomic_load(&k->stops) &&
 	       pthread_cond_timedwait(&k->wake, &k->lock, &at) != ETIMEDOUT)
 		;
+	pthread_mutex_unlock(&k->lock);
+}
+
+static time_t look(struct hr_keeper *k)
+{
+	const time_t newest = hr_checkpoint_newest(k->config);
+
+	pthread_mutex_lock(&k->lock);
+	k->found.newest = newest;
+	pthread_mutex_unlock(&k->lock);
+	return newest;
+}
+
+static void note(struct hr_keeper *k, bool was_made, const struct hr_err *err)
+{
+	pthread_mutex_lock(&k->lock);
+	k->found.n_made += was_made;
+	k->found.n_failed += !was_made;
+	k->found.trouble = was_made ? (struct hr_err){ "" } : *err;
+	pthread_mutex_unlock(&k->lock);
+}
+
+void hr_keeper_read(struct hr_keeper *k, struct hr_keeper_found *out)
+{
+	pthread_mutex_lock(&k->lock);
+	*out = k->found;
 	pthread_mutex_unlock(&k->lock);
 }
 
@@ -57,15 +84,20 @@ static void *run(void *arg)
 	const time_t interval = (time_t)(k->config->checkpoint_interval_us / 1000000);
 
 	while (!atomic_load(&k->stops)) {
-		const time_t newest = hr_checkpoint_newest(k->config), now = time(NULL);
+		const time_t newest = look(k), now = time(NULL);
 		struct hr_err err = { "" };
+		int r;
 
 		/* A clock that was set back is no reason to wait longer. */
 		if (newest != 0 && newest <= now && newest + interval > now) {
 			wait_until(k, newest + interval);
 			continue;
 		}
-		if (make(k, &err) == 0 || atomic_load(&k->stops))
+		r = make(k, &err);
+		if (r < 0 && atomic_load(&k->stops))
+			break;
+		note(k, r == 0, &err);
+		if (r == 0)
 			continue;
 		hr_warn("checkpoint", "none was made: %s", err.text);
 		wait_until(k, time(NULL) + (interval < AGAIN_S ? interval : AGAIN_S));

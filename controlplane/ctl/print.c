@@ -264,6 +264,23 @@ static void print_snapshots(FILE *to, const json_t *snapshots)
 	}
 }
 
+static void print_checkpoints(FILE *to, const json_t *checkpoints)
+{
+	if (!json_is_object(checkpoints))
+		return;
+	title(to, "checkpoints");
+	if (json_is_number(get(checkpoints, "newest_age_s"))) {
+		fputs("the newest ", to);
+		put_duration(to, number(checkpoints, "newest_age_s"));
+		fputs(" old", to);
+	} else {
+		fputs("none", to);
+	}
+	if (text(checkpoints, "trouble")[0] != '\0')
+		fprintf(to, "; the last try failed: %s", text(checkpoints, "trouble"));
+	fputc('\n', to);
+}
+
 static void print_log(FILE *to, const json_t *log)
 {
 	if (!json_is_number(get(log, "bytes_per_event")))
@@ -440,6 +457,7 @@ void hr_report_print(FILE *to, const json_t *report)
 	print_xdp(to, get(report, "xdp"));
 	print_views(to, get(report, "views"));
 	print_snapshots(to, get(report, "snapshots"));
+	print_checkpoints(to, get(report, "checkpoints"));
 	print_log(to, get(report, "log"));
 	print_poison(to, get(report, "poison"));
 	print_rates(to, get(report, "rates"));

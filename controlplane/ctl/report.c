@@ -141,6 +141,7 @@ json_t *hr_report_build(const struct hr_report_sources *from)
 	json_object_set_new(out, "xdp", share_list(from->headraced, "xdp"));
 	json_object_set_new(out, "views", hr_segment_views(from->stats, d));
 	json_object_set_new(out, "snapshots", share_list(d, "snapshots"));
+	json_object_set_new(out, "checkpoints", share(from->headraced, "checkpoints"));
 	json_object_set_new(out, "log", share(d, "log"));
 	json_object_set_new(out, "poison", share(d, "poison"));
 	json_object_set_new(out, "rates",

@@ -74,6 +74,19 @@ static void put_old_names(FILE *to, const struct hr_pages *p)
 			   rates.accept_p99_s);
 }
 
+static void put_checkpoints(FILE *to, const struct hr_pages *p)
+{
+	struct hr_keeper_found found;
+
+	if (p->keeper == NULL)
+		return;
+	hr_keeper_read(p->keeper, &found);
+	head(to, HR_OWN_CHECKPOINTS);
+	count(to, HR_OWN_CHECKPOINTS, "result=\"made\"", found.n_made);
+	count(to, HR_OWN_CHECKPOINTS, "result=\"failed\"", found.n_failed);
+	one(to, HR_OWN_CHECKPOINT_NEWEST, (uint64_t)found.newest);
+}
+
 static void put_ledger(FILE *to, const struct hr_stats_reader *reader)
 {
 	static const char datagrams[] = "law=\"datagrams\"",
@@ -139,6 +152,7 @@ static void get_metrics(void *ctx, struct hr_http_answer *out)
 	if (to == NULL)
 		return;
 	put_process(to, p);
+	put_checkpoints(to, p);
 	put_old_names(to, p);
 	put_xdp(to, p);
 	if (reader != NULL) {
@@ -186,6 +200,23 @@ static json_t *rates_json(const struct hr_sampler *sampler)
 	return hr_own_rates_json(&rates);
 }
 
+static json_t *checkpoints_json(const struct hr_pages *p)
+{
+	struct hr_keeper_found found;
+
+	if (p->keeper == NULL)
+		return json_null();
+	hr_keeper_read(p->keeper, &found);
+	return json_pack(
+		"{s:I, s:I, s:o, s:o}", "made", (json_int_t)found.n_made, "failed",
+		(json_int_t)found.n_failed, "newest_age_s",
+		found.newest == 0 ? json_null()
+				  : json_real(difftime(time(NULL), found.newest)),
+		"trouble",
+		found.trouble.text[0] == '\0' ? json_null()
+					      : json_string(found.trouble.text));
+}
+
 json_t *hr_pages_status(const struct hr_pages *p)
 {
 	json_t *reasons;
@@ -194,8 +225,7 @@ json_t *hr_pages_status(const struct hr_pages *p)
 
 	return json_pack(
 		"{s:s, s:s, s:i, s:f, s:s, s:s, s:s, s:s, s:I, s:b, s:o, s:o, s:o, "
-		"s:o, "
-		"s:o}",
+		"s:o, s:o, s:o}",
 		"program", "headraced", "version", HR_VERSION, "pid", (int)getpid(),
 		"uptime_s", (double)up_us / 1e6, "name", p->config->name, "run_dir",
 		p->config->run_dir, "config", p->config->path, "metrics_listen",
@@ -204,5 +234,6 @@ json_t *hr_pages_status(const struct hr_pages *p)
 		"ready", ready, "reasons", reasons, "supervised",
 		hr_supervise_json(p->supervise), "xdp",
 		hr_steering_json(hr_supervise_steering(p->supervise)), "rates",
-		rates_json(p->sampler), "dataplane", hr_supervise_answer(p->supervise));
+		rates_json(p->sampler), "checkpoints", checkpoints_json(p), "dataplane",
+		hr_supervise_answer(p->supervise));
 }

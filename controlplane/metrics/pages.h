@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #include "common/config.h"
+#include "controlplane/checkpoint/keeper.h"
 #include "controlplane/metrics/http.h"
 #include "controlplane/metrics/sampler.h"
 #include "controlplane/supervise/supervise.h"
@@ -21,6 +22,7 @@ struct hr_pages {
 	const struct hr_config *config;
 	const struct hr_supervise *supervise;
 	const struct hr_sampler *sampler;
+	struct hr_keeper *keeper; /* NULL: no checkpoints */
 	const char *metrics_address;
 	uint64_t started_us; /* monotonic */
 };
