@@ -8,6 +8,7 @@
 #include "common/config.h"
 #include "common/log.h"
 #include "controlplane/ctl/log.h"
+#include "controlplane/ctl/log_death.h"
 #include "controlplane/ctl/log_print.h"
 #include "controlplane/ctl/log_walk.h"
 #include "dataplane/log/reader.h"
@@ -21,6 +22,7 @@ static int begin(struct hr_config *config, struct hr_data_set *set, const char *
 	struct hr_err err = { "" };
 	int r = hr_config_read(config, path, &err);
 
+	hr_log_death_begin();
 	if (r == 0) {
 		hr_log_set_level(
 			HR_LOG_ERROR); /* what is in the way is said at the end */
