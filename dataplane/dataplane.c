@@ -258,6 +258,7 @@ static int make_shards(struct hr_dataplane *d, struct hr_worker *w, struct hr_er
 		*shard->intake = (struct hr_intake){
 			.pool = d->pool,
 			.closed_ring = d->closed[w->id],
+			.closed_us = &w->closed_us,
 			.view = hr_owner_shard(d->owner, (uint16_t)s),
 			.shard = (uint16_t)s,
 			.max_events = d->config.epoch_max_events,

@@ -316,13 +316,10 @@ static bool fold_some(struct hr_worker *w, const struct hr_now *now)
 	return false;
 }
 
-/* Shards close together: their appends then wake the committer, the Kafka clients and
- * the broker once (docs/decisions/2026-11-shards-close-together.md). Returns whether
- * anything of this worker's shards is open or on its way. */
+/* Returns whether anything of this worker's shards is open or on its way. */
 static bool step_shards(struct hr_worker *w, const struct hr_now *now, bool must_close)
 {
-	const bool is_due =
-		now->mono_us - w->closed_us >=
+	const uint32_t min_interval_us =
 		atomic_load_explicit(&w->min_interval_us, memory_order_relaxed);
 	uint64_t n_closed = 0;
 	bool is_busy = false;
@@ -332,8 +329,7 @@ static bool step_shards(struct hr_worker *w, const struct hr_now *now, bool must
 
 		if (s->seat != NULL)
 			hr_receive_tell(w->receive, s->shard, now);
-		if (hr_intake_step(s->intake, is_due, must_close))
-			w->closed_us = now->mono_us;
+		hr_intake_step(s->intake, now->mono_us, min_interval_us, must_close);
 		n_closed += s->intake->n_closed;
 		show_in_flight(s);
 		is_busy |= hr_intake_is_busy(s->intake);

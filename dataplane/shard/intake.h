@@ -29,6 +29,9 @@ struct hr_intake {
 	struct hr_epoch_pool *pool;
 	struct rte_ring *closed_ring; /* to the committer; holds every epoch */
 	const struct hr_shard_view *view;
+	/* When hr_intake_step() last closed one of any shard of this worker, monotonic:
+	 * they share it. */
+	uint64_t *closed_us;
 	uint16_t shard;
 	/* Buffers that only hr_intake_add_next() and hr_intake_skip() may open: 0
 	 * where nothing is acknowledged. */
@@ -70,10 +73,15 @@ uint64_t hr_intake_free_bytes(const struct hr_intake *in);
  * caller to count. */
 uint32_t hr_intake_fence(struct hr_intake *in, uint32_t fence_no);
 
-/* Close the open epoch where nothing of the shard waits for the log and is_due (the
- * least interval is over); with must_close if it holds anything. Returns true when one
- * was closed. */
-bool hr_intake_step(struct hr_intake *in, bool is_due, bool must_close);
+/*
+ * Close the open epoch if it is due; with must_close if it holds anything. Due it is when
+ * nothing of the shard waits for the log, and the least interval is over since its worker
+ * closed any, or another one was closed at this very now_us: shards close together, so
+ * that their appends wake committer, Kafka's clients and broker once
+ * (docs/decisions/2026-11-shards-close-together.md). Returns true when one was closed.
+ */
+bool hr_intake_step(struct hr_intake *in, uint64_t now_us, uint32_t min_interval_us,
+		    bool must_close);
 
 /* Items appended and neither accepted nor dropped yet. */
 uint64_t hr_intake_in_flight(const struct hr_intake *in);

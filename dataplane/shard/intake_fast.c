@@ -174,13 +174,18 @@ static uint64_t n_done(const struct hr_intake *in)
 	return atomic_load_explicit(&in->view->epochs_done, memory_order_relaxed);
 }
 
-bool hr_intake_step(struct hr_intake *in, bool is_due, bool must_close)
+bool hr_intake_step(struct hr_intake *in, uint64_t now_us, uint32_t min_interval_us,
+		    bool must_close)
 {
+	const uint64_t since_us = now_us - *in->closed_us;
+
 	if (in->open == NULL || in->open->body_bytes == 0)
 		return false;
-	if (!must_close && (!is_due || n_done(in) != in->n_closed))
+	if (!must_close && (n_done(in) != in->n_closed ||
+			    (since_us != 0 && since_us < min_interval_us)))
 		return false;
 	close_open(in);
+	*in->closed_us = now_us;
 	return true;
 }
 

@@ -637,8 +637,7 @@ static void fill(struct sim_appliance *a, struct shard *s)
 static void step(struct sim_appliance *a)
 {
 	const struct hr_now now = { hr_mono_us(), hr_wall_us() };
-	const bool is_due =
-		now.mono_us - a->closed_us >= a->stores.config->epoch_min_interval_us;
+	const struct hr_config *c = a->stores.config;
 	bool is_busy = false;
 
 	sim_log_ops.poll(a->log);
@@ -652,10 +651,8 @@ static void step(struct sim_appliance *a)
 					s->owned.caught_up);
 		(void)hr_streams_step(s->streams, now.mono_us);
 		acks_send(a, s);
-		if (hr_intake_step(&s->intake, is_due, false)) {
-			a->closed_us = now.mono_us;
-			is_busy = true;
-		}
+		is_busy |= hr_intake_step(&s->intake, now.mono_us,
+					  (uint32_t)c->epoch_min_interval_us, false);
 		take_closed(a);
 		hr_owned_step(&s->owned, &now);
 		fill(a, s);
@@ -706,6 +703,7 @@ static void shard_start(struct sim_appliance *a, uint16_t i)
 	s->intake = (struct hr_intake){
 		.pool = a->pool,
 		.closed_ring = a->closed,
+		.closed_us = &a->closed_us,
 		.view = &s->owned.view,
 		.shard = i,
 		.reserve = 1,

@@ -31,6 +31,7 @@ static struct hr_epoch_pool *pool;
 static struct hr_shard_view view;
 static struct rte_ring *closed;
 static struct hr_intake intake;
+static uint64_t closed_us;
 static struct hr_fold *fold;
 static struct hr_streams *streams;
 static struct test_chain chain;
@@ -76,6 +77,7 @@ static void make(void)
 	closed = hr_ring_new(40);
 	intake = (struct hr_intake){ .pool = pool,
 				     .closed_ring = closed,
+				     .closed_us = &closed_us,
 				     .view = &view,
 				     .shard = 1,
 				     .reserve = 1,
@@ -95,7 +97,7 @@ static void commit(bool folds)
 {
 	void *got;
 
-	hr_intake_step(&intake, true, true);
+	hr_intake_step(&intake, now.mono_us, 0, true);
 	while (rte_ring_dequeue(closed, &got) == 0) {
 		struct hr_epoch *epoch = got;
 		const struct hr_str body = { hr_epoch_body(epoch), epoch->body_bytes };

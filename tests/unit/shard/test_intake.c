@@ -12,11 +12,13 @@
 #include "tests/unit/hr_test.h"
 
 #define PER_SHARD 4u
+#define INTERVAL_US 2000u
 
 static struct hr_epoch_pool *pool;
 static struct hr_shard_view view;
 static struct rte_ring *closed;
 static struct hr_intake intake;
+static uint64_t closed_us;
 static uint8_t payload[1400];
 
 static void set_state(enum hr_shard_state state)
@@ -32,9 +34,11 @@ static void setup(void)
 	set_state(HR_SHARD_READY);
 	CU_ASSERT_EQUAL_FATAL(hr_epoch_pool_new(&pool, 2, PER_SHARD, &err), 0);
 	closed = hr_ring_new(2 * PER_SHARD);
+	closed_us = 0;
 	intake = (struct hr_intake){
 		.pool = pool,
 		.closed_ring = closed,
+		.closed_us = &closed_us,
 		.view = &view,
 		.shard = 1,
 		.max_events = 1000,
@@ -60,7 +64,7 @@ static void teardown(void)
 {
 	struct hr_epoch *epoch;
 
-	hr_intake_step(&intake, true, true);
+	hr_intake_step(&intake, 0, 0, true);
 	while ((epoch = take_closed()) != NULL)
 		accept_epoch(epoch);
 	CU_ASSERT_EQUAL(hr_intake_in_flight(&intake), 0);
@@ -95,7 +99,7 @@ static void the_first_item_after_quiet_goes_at_once(void)
 
 	CU_ASSERT_EQUAL(add(100, 3, 1000000), HR_DROP_NONE);
 	CU_ASSERT_TRUE(hr_intake_is_busy(&intake));
-	CU_ASSERT_TRUE(hr_intake_step(&intake, true, false));
+	CU_ASSERT_TRUE(hr_intake_step(&intake, 1000000, INTERVAL_US, false));
 	epoch = take_closed();
 	CU_ASSERT_PTR_NOT_NULL_FATAL(epoch);
 	CU_ASSERT_EQUAL(epoch->shard, 1);
@@ -110,26 +114,65 @@ static void the_first_item_after_quiet_goes_at_once(void)
 static void nothing_closes_while_an_epoch_is_on_its_way(void)
 {
 	CU_ASSERT_EQUAL(add(100, 1, 1000000), HR_DROP_NONE);
-	CU_ASSERT_TRUE(hr_intake_step(&intake, true, false));
+	CU_ASSERT_TRUE(hr_intake_step(&intake, 1000000, INTERVAL_US, false));
 	CU_ASSERT_EQUAL(add(100, 1, 1000001), HR_DROP_NONE);
-	CU_ASSERT_FALSE(hr_intake_step(&intake, true, false));
+	CU_ASSERT_FALSE(hr_intake_step(&intake, 9000000, INTERVAL_US, false));
 	accept_epoch(take_closed());
-	CU_ASSERT_TRUE(hr_intake_step(&intake, true, false));
+	CU_ASSERT_TRUE(hr_intake_step(&intake, 9000000, INTERVAL_US, false));
 }
 
-static void an_epoch_that_is_not_due_stays_open(void)
+static void epochs_keep_the_least_interval(void)
 {
 	CU_ASSERT_EQUAL(add(100, 1, 1000000), HR_DROP_NONE);
-	CU_ASSERT_TRUE(hr_intake_step(&intake, true, false));
+	CU_ASSERT_TRUE(hr_intake_step(&intake, 1000000, INTERVAL_US, false));
 	accept_epoch(take_closed());
 	CU_ASSERT_EQUAL(add(100, 1, 1000001), HR_DROP_NONE);
-	CU_ASSERT_FALSE(hr_intake_step(&intake, false, false));
-	CU_ASSERT_TRUE(hr_intake_step(&intake, true, false));
+	CU_ASSERT_FALSE(hr_intake_step(&intake, 1001999, INTERVAL_US, false));
+	CU_ASSERT_TRUE(hr_intake_step(&intake, 1002000, INTERVAL_US, false));
+}
+
+static enum hr_drop add_to(struct hr_intake *in, uint32_t bytes)
+{
+	const struct hr_item item = item_of(bytes, 1);
+
+	return hr_intake_add(in, &item, 1000000);
+}
+
+/* Another shard of the same worker, whose committer is slower. */
+static void the_shards_of_a_worker_close_together(void)
+{
+	struct hr_shard_view its_view = { .state = HR_SHARD_READY };
+	struct hr_intake other = intake;
+
+	other.shard = 0;
+	other.view = &its_view;
+	CU_ASSERT_EQUAL(add(100, 1, 1000000), HR_DROP_NONE);
+	CU_ASSERT_EQUAL(add_to(&other, 100), HR_DROP_NONE);
+	CU_ASSERT_TRUE(hr_intake_step(&intake, 1000000, INTERVAL_US, false));
+	CU_ASSERT_TRUE(hr_intake_step(&other, 1000000, INTERVAL_US, false));
+	accept_epoch(take_closed());
+	hr_epoch_put(pool, take_closed());
+	/* Neither gets a time of its own. */
+	CU_ASSERT_EQUAL(add_to(&other, 100), HR_DROP_NONE);
+	CU_ASSERT_EQUAL(add(100, 1, 1000001), HR_DROP_NONE);
+	CU_ASSERT_FALSE(hr_intake_step(&intake, 1001999, INTERVAL_US, false));
+	CU_ASSERT_TRUE(hr_intake_step(&intake, 1002000, INTERVAL_US, false));
+	/* One whose append is on its way waits for the next time... */
+	CU_ASSERT_FALSE(hr_intake_step(&other, 1002000, INTERVAL_US, false));
+	atomic_store(&its_view.epochs_done, 1);
+	CU_ASSERT_FALSE(hr_intake_step(&other, 1003999, INTERVAL_US, false));
+	CU_ASSERT_TRUE(hr_intake_step(&other, 1004000, INTERVAL_US, false));
+	/* ...which is then the time of all. */
+	accept_epoch(take_closed());
+	hr_epoch_put(pool, take_closed());
+	CU_ASSERT_EQUAL(add(100, 1, 1004001), HR_DROP_NONE);
+	CU_ASSERT_FALSE(hr_intake_step(&intake, 1005999, INTERVAL_US, false));
+	CU_ASSERT_EQUAL(hr_intake_fini(&other), 0);
 }
 
 static void an_empty_epoch_is_never_closed(void)
 {
-	CU_ASSERT_FALSE(hr_intake_step(&intake, true, true));
+	CU_ASSERT_FALSE(hr_intake_step(&intake, 1000000, INTERVAL_US, true));
 	CU_ASSERT_PTR_NULL(take_closed());
 }
 
@@ -223,7 +266,7 @@ static void items_come_out_as_they_went_in(void)
 		memset(payload, (int)i, i + 1);
 		CU_ASSERT_EQUAL(add(i + 1, 1, 1), HR_DROP_NONE);
 	}
-	hr_intake_step(&intake, true, true);
+	hr_intake_step(&intake, 1, 0, true);
 	epoch = take_closed();
 	for (uint32_t i = 0; i < 50; i++) {
 		const struct hr_str body = { hr_epoch_body(epoch), epoch->body_bytes };
@@ -271,7 +314,7 @@ static void a_fence_takes_what_would_be_acknowledged_and_nothing_else(void)
 	CU_ASSERT_EQUAL(hr_intake_fence(&intake, 7), 10);
 	CU_ASSERT_EQUAL(hr_intake_in_flight(&intake), 20);
 	CU_ASSERT_EQUAL(hr_intake_fence(&intake, 8), 0);
-	hr_intake_step(&intake, true, true);
+	hr_intake_step(&intake, 1, 0, true);
 	epoch = take_closed();
 	CU_ASSERT_PTR_NOT_NULL_FATAL(epoch);
 	CU_ASSERT_EQUAL(epoch->fence_no, 8);
@@ -301,7 +344,7 @@ static void an_epoch_that_a_fence_emptied_is_used_again(void)
 	CU_ASSERT_EQUAL(add_sort(5), HR_DROP_NONE);
 	CU_ASSERT_EQUAL(hr_intake_fence(&intake, 1), 1);
 	CU_ASSERT_FALSE(hr_intake_is_busy(&intake));
-	CU_ASSERT_FALSE(hr_intake_step(&intake, true, true));
+	CU_ASSERT_FALSE(hr_intake_step(&intake, 1, 0, true));
 	CU_ASSERT_EQUAL(add(10, 1, 1), HR_DROP_NONE);
 	CU_ASSERT_EQUAL(hr_epoch_pool_free_count(pool), 2 * PER_SHARD - 1);
 }
@@ -313,7 +356,7 @@ static void a_skip_alone_makes_an_epoch(void)
 	CU_ASSERT_EQUAL(add_sort(1), HR_DROP_NONE);
 	CU_ASSERT_TRUE(hr_intake_is_busy(&intake));
 	CU_ASSERT_EQUAL(hr_intake_in_flight(&intake), 0);
-	CU_ASSERT_TRUE(hr_intake_step(&intake, true, false));
+	CU_ASSERT_TRUE(hr_intake_step(&intake, 1, 0, false));
 	epoch = take_closed();
 	CU_ASSERT_EQUAL(epoch->n_items, 0);
 	CU_ASSERT_EQUAL(epoch->body_bytes, HR_ITEM_SKIP_BYTES);
@@ -353,8 +396,9 @@ int main(void)
 		  the_first_item_after_quiet_goes_at_once },
 		{ "nothing closes while an epoch is on its way",
 		  nothing_closes_while_an_epoch_is_on_its_way },
-		{ "an epoch that is not due stays open",
-		  an_epoch_that_is_not_due_stays_open },
+		{ "epochs keep the least interval", epochs_keep_the_least_interval },
+		{ "the shards of a worker close together",
+		  the_shards_of_a_worker_close_together },
 		{ "an empty epoch is never closed", an_empty_epoch_is_never_closed },
 		{ "an epoch holds no more than a record",
 		  an_epoch_holds_no_more_than_a_record },

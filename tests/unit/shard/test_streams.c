@@ -31,6 +31,7 @@ static struct hr_epoch_pool *pool;
 static struct hr_shard_view view;
 static struct rte_ring *closed;
 static struct hr_intake intake;
+static uint64_t closed_us;
 static struct hr_fold *fold;
 static struct hr_streams *streams;
 static struct test_chain chain;
@@ -70,6 +71,7 @@ static void make(uint32_t max_streams, uint64_t key_streams)
 	closed = hr_ring_new(2 * PER_SHARD);
 	intake = (struct hr_intake){ .pool = pool,
 				     .closed_ring = closed,
+				     .closed_us = &closed_us,
 				     .view = &view,
 				     .shard = SHARD,
 				     .reserve = 1,
@@ -137,7 +139,7 @@ static bool accept_one(void (*look)(const struct hr_item *item))
 
 static void close_open(void)
 {
-	hr_intake_step(&intake, true, true);
+	hr_intake_step(&intake, now.mono_us, 0, true);
 }
 
 static void commit(void)

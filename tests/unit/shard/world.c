@@ -70,6 +70,7 @@ static void make_shards(struct world *w)
 		w->intakes[s] = (struct hr_intake){
 			.pool = w->pool,
 			.closed_ring = w->closed[w->worker_of_shard[s]],
+			.closed_us = &w->closed_us[w->worker_of_shard[s]],
 			.view = &w->views[s],
 			.shard = s,
 			.max_events = 65536,
@@ -223,7 +224,7 @@ void world_end(struct world *w)
 	for (uint32_t i = 0; i < w->n_workers; i++)
 		hr_receive_end_rings(w->receives[i], &now);
 	for (uint16_t s = 0; s < WORLD_SHARDS; s++)
-		hr_intake_step(&w->intakes[s], true, true);
+		hr_intake_step(&w->intakes[s], 1, 0, true);
 	world_commit(w);
 	CU_ASSERT_TRUE(world_is_balanced(w));
 	for (uint16_t s = 0; s < WORLD_SHARDS; s++) {
@@ -296,7 +297,7 @@ bool world_turn(struct world *w, uint32_t worker)
 	any |= hr_receive_take_over(w->receives[worker], &now) > 0;
 	for (uint16_t s = 0; s < WORLD_SHARDS; s++)
 		if (w->worker_of_shard[s] == worker)
-			any |= hr_intake_step(&w->intakes[s], true, false);
+			any |= hr_intake_step(&w->intakes[s], now.mono_us, 0, false);
 	for (uint16_t s = 0; w->asks && s < WORLD_SHARDS; s++)
 		if (w->worker_of_shard[s] == worker)
 			hr_receive_tell(w->receives[worker], s, &now);

@@ -32,6 +32,7 @@ struct world {
 	uint32_t n_workers;
 	uint8_t worker_of_shard[WORLD_SHARDS];
 	struct hr_intake intakes[WORLD_SHARDS];
+	uint64_t closed_us[WORLD_WORKERS]; /* as each worker has it */
 	struct hr_shard_view views[WORLD_SHARDS];
 	struct rte_ring *closed[WORLD_WORKERS];
 	struct rte_ring *handover[WORLD_WORKERS][WORLD_WORKERS];
