@@ -6,17 +6,30 @@
 #include <unistd.h>
 
 #include "controlplane/ctl/log_death.h"
+#include "dataplane/poison/notes.h"
 
-static char words[640];
-static volatile sig_atomic_t n_words;
 static char stack[65536]; /* the program's own may have overflowed */
 
+/* snprintf() is no function for signal handlers by the letter; with integers and texts
+ * glibc's takes no lock and no memory, and the program is at its end. */
 static void last_words(int signal)
 {
-	(void)!write(STDERR_FILENO, words, (size_t)n_words);
-	if (n_words > 0)
-		_exit(1);
-	(void)raise(signal); /* not fold's doing: as without us (SA_RESETHAND) */
+	char hash[HR_ID128_TEXT], words[512];
+	int n;
+
+	if (!hr_note.has_link) {
+		(void)raise(signal); /* SA_RESETHAND: ends it */
+		return;
+	}
+	hr_id128_print(hash, &hr_note.hash);
+	n = snprintf(words, sizeof(words),
+		     "headracectl: shard %u: link %" PRIu64
+		     " (hash %s) kills fold, and has ended this program; the dataplane "
+		     "stops its shard at this link. What to do: docs/operations.md, "
+		     "\"What kills the dataplane\"\n",
+		     hr_note.shard, hr_note.n, hash);
+	(void)!write(STDERR_FILENO, words, (size_t)n);
+	_exit(1);
 }
 
 void hr_log_death_begin(void)
@@ -32,24 +45,4 @@ void hr_log_death_begin(void)
 	sigemptyset(&action.sa_mask);
 	for (size_t i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
 		(void)sigaction(deadly[i], &action, NULL);
-}
-
-void hr_log_death_note(uint16_t shard, const struct hr_link *link)
-{
-	char hash[HR_ID128_TEXT];
-	int n;
-
-	hr_id128_print(hash, &link->hash);
-	n = snprintf(words, sizeof(words),
-		     "headracectl: shard %u, offset %" PRId64 ": link %" PRIu64
-		     " (hash %s) kills fold, and has ended this program; the dataplane "
-		     "stops its shard at this link. What to do: docs/operations.md, "
-		     "\"What kills the dataplane\"\n",
-		     shard, link->offset, link->n, hash);
-	n_words = n < (int)sizeof(words) ? n : (int)sizeof(words) - 1;
-}
-
-void hr_log_death_clear(void)
-{
-	n_words = 0;
 }

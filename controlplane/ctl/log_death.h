@@ -3,19 +3,12 @@
 #define HR_CTL_LOG_DEATH_H
 
 /*
- * log death - last words where a link kills fold, and with it this program (the
- * dataplane has its own: poison.h): which link it was, and exit code 1. One thread.
+ * log death - last words where a link kills fold, and with it this program: which link
+ * it was, and exit code 1. Fold notes what its thread works on (notes.h); what another
+ * thread dies of is not its doing, and ends the program as without this.
  */
-
-#include <stdint.h>
-
-#include "dataplane/log/link.h"
 
 /* From here on; takes SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT. */
 void hr_log_death_begin(void);
-/* Work on a link begins; its words are made now, since a handler may only write. */
-void hr_log_death_note(uint16_t shard, const struct hr_link *link);
-/* Nothing is worked on. */
-void hr_log_death_clear(void);
 
 #endif

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "controlplane/ctl/log_death.h"
 #include "controlplane/ctl/log_walk.h"
 #include "dataplane/log/log.h"
 #include "dataplane/snapshot/recovery.h"
@@ -169,7 +168,6 @@ static void fold_link(struct walk *w, struct hr_link *link)
 	struct hr_err err = { "" };
 	int r = 0;
 
-	hr_log_death_note(w->shard, link);
 	if (w->fold == NULL && !w->has_no_fold)
 		r = fold_make(w, link, &err);
 	if (w->fold != NULL && r == 0)
@@ -179,7 +177,6 @@ static void fold_link(struct walk *w, struct hr_link *link)
 	if (w->fold == NULL || r < 0) {
 		fault(w, link->offset, "link %" PRIu64 " cannot be folded (%s)%s%.200s",
 		      link->n, strerror(-r), err.text[0] != '\0' ? ": " : "", err.text);
-		hr_log_death_clear();
 		hr_fold_free(w->fold);
 		w->fold = NULL;
 		w->has_no_fold = true;
@@ -187,7 +184,6 @@ static void fold_link(struct walk *w, struct hr_link *link)
 	}
 	while (!hr_fold_step(w->fold, UINT32_MAX))
 		;
-	hr_log_death_clear();
 	compare_snapshots(w, link->offset);
 }
 
