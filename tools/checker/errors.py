@@ -4,3 +4,7 @@
 
 class CannotCheck(Exception):
     """Nothing was found out: exit code 2."""
+
+
+class Moved(CannotCheck):
+    """The log or a view went on while it was read."""

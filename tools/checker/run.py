@@ -5,7 +5,7 @@ import time
 import compare
 import expect
 import record as r
-from errors import CannotCheck
+from errors import CannotCheck, Moved
 from findings import Findings
 from fold import Fold
 from ledger import Ledgers
@@ -79,6 +79,17 @@ class Report:
 
 
 def check(args):
+    """What is found; begun anew where something moved, until args.wait is over."""
+    end = time.monotonic() + args.wait
+    while True:
+        try:
+            return attempt(args, end)
+        except Moved:
+            if time.monotonic() > end:
+                raise
+
+
+def attempt(args, end):
     started = time.monotonic()
     report = Report()
     ledgers = None
@@ -93,14 +104,15 @@ def check(args):
     if args.redis:
         from redis_source import RedisSource
         redis = RedisSource(args.redis, args.redis_password_file)
-    Check(args, report, ledgers, kafka, redis).run()
+    Check(args, end, report, ledgers, kafka, redis).run()
     report.seconds = time.monotonic() - started
     return report
 
 
 class Check:
-    def __init__(self, args, report, ledgers, kafka, redis):
-        self.args, self.report, self.findings = args, report, report.findings
+    def __init__(self, args, end, report, ledgers, kafka, redis):
+        self.args, self.end = args, end
+        self.report, self.findings = report, report.findings
         self.ledgers, self.kafka, self.redis = ledgers, kafka, redis
         self.meta, self.shards = None, []
 
@@ -123,27 +135,25 @@ class Check:
             self.report.numbers["redis_keys"] = compare.compare_redis(
                 self.redis, redis, until["redis"], self.findings)
         if self.positions() != positions:
-            raise CannotCheck("positions moved while the views were read: stop the load "
-                              "first")
+            raise Moved("positions moved while the views were read: stop the load first")
 
     # ---- the log, and the views at its end
 
     def settle(self):
         """Reads the log, waits until the views have it. The views' positions."""
-        end = time.monotonic() + self.args.wait
         while True:
             self.read_log()
             while True:
                 positions = self.positions()
                 lags = [self.lag(v, t) for v, t in positions.items()]
-                if all(lag <= 0 for lag in lags) or time.monotonic() > end:
+                if all(lag <= 0 for lag in lags) or time.monotonic() > self.end:
                     break
                 time.sleep(0.3)
             if all(lag >= 0 for shard in (self.lags(t) for t in positions.values())
                    for lag in shard):
                 return positions
-            if time.monotonic() > end:
-                raise CannotCheck("the log grows while it is read: stop the load first")
+            if time.monotonic() > self.end:
+                raise Moved("the log grows while it is read: stop the load first")
 
     def lag(self, _view, texts):
         return max(self.lags(texts))
