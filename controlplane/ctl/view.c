@@ -11,6 +11,7 @@
 #include "common/control.h"
 #include "common/log.h"
 #include "controlplane/checkpoint/servers.h"
+#include "controlplane/ctl/log_death.h"
 #include "controlplane/ctl/view.h"
 #include "dataplane/log/reader.h"
 #include "dataplane/view/audit.h"
@@ -240,6 +241,7 @@ int hr_view_audit(FILE *to, const char *path, const char *view, int shard, bool 
 	struct hr_data_set set;
 	int code = begin(&config, &set, path, view, shard);
 
+	hr_log_death_begin();
 	if (code == 0) {
 		code = audit_all(to, &config, &set, view, shard, views);
 		if (views != NULL) {
