@@ -68,6 +68,10 @@ static void add_rows(struct hr_dataplane *d)
 						  hr_drop_rows[HR_DROP_SHUTDOWN].label);
 	d->buffers_free =
 		hr_stats_add_metric(d->stats, HR_METRIC_EPOCH_BUFFERS_FREE, "%s", "");
+	d->interval = hr_stats_add_metric(d->stats, HR_METRIC_EPOCH_INTERVAL, "%s", "");
+	d->committer_busy =
+		hr_stats_add_metric(d->stats, HR_METRIC_COMMITTER_BUSY, "%s", "");
+	d->spare = hr_stats_add_metric(d->stats, HR_METRIC_MAIN_CPUS_SPARE, "%s", "");
 	for (uint32_t i = 0; i < d->config.n_ports; i++) {
 		char label[HR_CONFIG_TEXT];
 

@@ -102,6 +102,7 @@ struct hr_dataplane {
 		uint64_t counted_missed;
 	} port_cells[HR_PORTS_MAX];
 	hr_cell *missed_received, *missed_dropped, *shutdown_dropped, *buffers_free;
+	hr_cell *interval, *committer_busy, *spare;
 	/* The pace of the log: CPU time of the committer and of its CPUs, and what
 	 * follows of it. */
 	uint64_t committer_ns, committer_read_us;

@@ -29,6 +29,11 @@ static void set_pace(struct hr_dataplane *d, uint64_t now_us)
 			config->epoch_min_interval_us, config->epoch_max_interval_us);
 	for (uint32_t w = 0; w < config->n_workers; w++)
 		atomic_store(&d->workers[w].min_interval_us, d->min_interval_us);
+	hr_stat_set(d->interval, d->min_interval_us);
+	if (d->committer_read_us != 0) {
+		hr_stat_set(d->committer_busy, found.committer);
+		hr_stat_set(d->spare, found.spare);
+	}
 	d->committer_ns = ns;
 	d->committer_read_us = now_us;
 }
