@@ -2,11 +2,32 @@
 """Reads topics of Kafka from their first offset to their end, once."""
 import time
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition)
 
 from errors import CannotCheck
 
 PATIENCE_S = 30  # without a message or an end
+# What a broker says that has just started, or stood still for so long that its
+# controller gave its partitions away, until it has them back.
+PASSING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE,
+           KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH,
+           KafkaError.BROKER_NOT_AVAILABLE, KafkaError.REPLICA_NOT_AVAILABLE,
+           KafkaError.OFFSET_NOT_AVAILABLE, KafkaError.REQUEST_TIMED_OUT,
+           KafkaError.NETWORK_EXCEPTION, KafkaError._TRANSPORT, KafkaError._TIMED_OUT,
+           KafkaError._ALL_BROKERS_DOWN}
+
+
+def patiently(ask):
+    """What ask() returns, which is asked again while what it raises passes by itself."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in PASSING or time.monotonic() > until:
+                raise
+        time.sleep(0.2)
 
 
 class Kafka:
@@ -50,13 +71,16 @@ class Kafka:
                       for t, n in partitions.items() for p in range(n)]
             if begin:
                 for tp in wanted:
-                    low, _ = consumer.get_watermark_offsets(tp, timeout=20)
+                    low, _ = patiently(
+                        lambda tp=tp: consumer.get_watermark_offsets(tp, timeout=5))
                     begin(tp.topic[len(self.prefix):], tp.partition, low)
             consumer.assign(wanted)
             left = {(tp.topic, tp.partition) for tp in wanted}
             heard = time.monotonic()
             while left:
                 batch = consumer.consume(5000, timeout=0.2)
+                batch = [m for m in batch
+                         if m.error() is None or m.error().code() not in PASSING]
                 if batch:
                     heard = time.monotonic()
                 elif time.monotonic() - heard > PATIENCE_S:
