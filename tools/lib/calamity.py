@@ -360,21 +360,29 @@ class World:
                               for x in self.appliances))
 
     def lags(self):
-        """Links that a view is behind, summed over shards: by its own position in its
+        """{view: links that it is behind, summed over shards}: by its own position in its
         store and by what the owners accepted. None: somebody does not answer."""
-        out = 0
+        out = {}
         for x in self.appliances:
             status = x.status()
             for view in status.get("views") or []:
                 if view.get("lag_links") is None:
                     return None
-                out += view["lag_links"]
+                out[view["name"]] = out.get(view["name"], 0) + view["lag_links"]
         return out
 
     def await_views(self, timeout_s):
-        """Until views are what was accepted. Seconds that it took; None: too long."""
+        """Until views are what was accepted. Seconds that it took; None: too long. The
+        views that came last are in self.last_views."""
         began = time.monotonic()
-        if not wait_until(lambda: self.lags() == 0, timeout_s, 0.05):
+        self.last_views = []
+
+        def are_there():
+            lags = self.lags()
+            behind = sorted(v for v, n in (lags or {}).items() if n > 0)
+            self.last_views = behind or self.last_views
+            return bool(lags) and not behind
+        if not wait_until(are_there, timeout_s, 0.05):
             return None
         return time.monotonic() - began
 

@@ -59,6 +59,7 @@ class Round:
         self.taken = sorted(r.sample(SHARDS, r.randint(1, calamity.SHARDS)))
         self.starts_at = r.choice("ab")  # the owner of all shards at the beginning
         self.ack_s = self.views_s = None
+        self.last_views = []  # that were the last to be complete
         self.n = self.committed = 0
         self.wrong, self.notes = [], []
 
@@ -153,16 +154,17 @@ class Soak:
 
     def end_of(self, what, load):
         code = load.stop(150)
-        load.look()
+        took = self.world.await_views(300)
+        quiet = time.time()
+        load.look()  # after that: it takes a CPU
         what.n, what.committed = load.n_tracked, len(load.commits)
         if code != 0:
             what.wrong.append(f"exit code {code} of the SDK: {load.said()[-300:]}")
-        took = self.world.await_views(300)
-        quiet = time.time()
         if took is None or not load.commits:
             what.wrong.append("views do not become what was accepted")
         else:
             what.views_s = quiet - load.commits[-1][0]
+            what.last_views = self.world.last_views
 
     def all_back(self):
         for x in self.world.appliances:
@@ -311,7 +313,9 @@ class Soak:
             self.rounds.append(what)
             self.judged.append(what)
             say(f"{number:4}  {what.what()}: first ACK {seconds(what.ack_s)}, views "
-                f"{seconds(what.views_s)}, {what.committed} of {what.n} committed, "
+                f"{seconds(what.views_s)}"
+                + (f" ({', '.join(what.last_views)})" if what.last_views else "")
+                + f", {what.committed} of {what.n} committed, "
                 f"{time.monotonic() - began:.0f} s in all"
                 + "".join("; " + x for x in what.notes)
                 + ("; FAILED: " + "; ".join(what.wrong) if what.wrong else ""))
