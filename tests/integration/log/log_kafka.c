@@ -537,7 +537,7 @@ static const struct app_load steady = { .load = 4,
 static void check_conserved(struct app *app, uint32_t load)
 {
 	for (uint16_t s = 0; s < app->set.n_shards; s++) {
-		CU_ASSERT_TRUE(app->closed_items[s] > 100);
+		CU_ASSERT_TRUE(app->closed_items[s] > 0);
 		CU_ASSERT_EQUAL(app_check_items(app, s, load), app->closed_items[s]);
 	}
 }
