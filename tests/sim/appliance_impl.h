@@ -2,7 +2,12 @@
 #ifndef SIM_APPLIANCE_IMPL_H
 #define SIM_APPLIANCE_IMPL_H
 
-/* Inside of an appliance: appliance.c runs it, clone.c makes a second one of it. */
+/*
+ * Inside of an appliance, for these files alone: appliance.c starts and kills it,
+ * appliance_worker.c is what runs of it, appliance_streams.c answers senders,
+ * appliance_owner.c and appliance_views.c connect its shards' owner and its views,
+ * appliance_operator.c stands in for who looks after it, clone.c makes a second one of it.
+ */
 
 #include <rte_ring.h>
 
@@ -22,6 +27,8 @@
 
 #define TOLD_MAX 64u
 #define SHARDS_MAX 16u
+#define EPOCHS_A_SHARD 5u /* one of them is the arena of what is parked */
+#define KEY_ID 1u
 
 struct shard {
 	struct hr_owned owned;
@@ -88,5 +95,25 @@ struct sim_appliance {
 
 /* All that is made of what was recovered; its environment is entered. */
 void sim_appliance_open(struct sim_appliance *a);
+
+/* appliance_worker.c: a turn comes soon; arg is the appliance. */
+void sim_appliance_step_soon(void *arg);
+/* The worker's intake goes by what the chain says. */
+void sim_appliance_obey_chain(struct shard *s);
+
+/* appliance_streams.c: whose ACK is due hears it. */
+void sim_appliance_acks_send(struct sim_appliance *a, struct shard *s);
+
+/* appliance_owner.c: what owners of its shards are made with. */
+void sim_appliance_owner_conf(struct sim_appliance *a);
+/* A look that is wanted by nobody any more ends. */
+void sim_appliance_looking_tidy(struct sim_appliance *a);
+void sim_appliance_looking_drop(struct looking *l);
+
+/* appliance_views.c: they begin, each where its stores are there. */
+void sim_appliance_views_start(struct sim_appliance *a);
+void sim_appliance_snapshots_start(struct sim_appliance *a);
+/* The feed of this shard has a link for them. */
+void sim_appliance_wake_views(struct sim_appliance *a, struct shard *s);
 
 #endif
