@@ -12,7 +12,7 @@
  *   I3  a view at n equals fold at n
  *   I6  equal digests everywhere
  *   I7  a user's events are counted in the order of track(), across streams too
- *   I9  who knows that a shard is another's begins no publisher of it (run.c looks)
+ *   I9  who knows that a shard is another's begins no publisher of it (run_open.c looks)
  */
 
 #include "dataplane/log/record.h"
