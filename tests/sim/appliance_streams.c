@@ -19,9 +19,11 @@ static struct hr_streams_now streams_now(const struct shard *s)
 	const struct hr_shard_view *v = &s->owned.view;
 	const int64_t offset_us = atomic_load(&v->clock_offset_us);
 	const uint64_t last_us = hr_fold_clock(s->fold);
+	const uint64_t mono_us = hr_mono_us();
+	const uint64_t wall_us = hr_wall_us();
 	struct hr_streams_now now = {
-		.mono_us = hr_mono_us(),
-		.wall_us = hr_wall_us(),
+		.mono_us = mono_us,
+		.wall_us = wall_us,
 		.state = (enum hr_shard_state)atomic_load(&v->state),
 		.may_ack = atomic_load(&v->may_ack),
 		.incarnation = atomic_load(&v->incarnation),

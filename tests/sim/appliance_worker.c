@@ -227,7 +227,9 @@ static void fill(struct sim_appliance *a, struct shard *s)
 
 static void step(struct sim_appliance *a)
 {
-	const struct hr_now now = { hr_mono_us(), hr_wall_us() };
+	const uint64_t mono_us = hr_mono_us();
+	const uint64_t wall_us = hr_wall_us();
+	const struct hr_now now = { mono_us, wall_us };
 	const struct hr_config *c = a->stores.config;
 	bool is_busy = false;
 

@@ -50,11 +50,12 @@ static void crash(struct sim *sim, void *arg, uint64_t number)
 static void pause_one(struct sim *sim, void *arg, uint64_t number)
 {
 	struct run *r = arg;
+	const uint64_t us = sim_delay(&sim->random, 1000, 15 * SIM_SECOND);
+	const uint64_t i = sim_below(&sim->random, APPLIANCES);
 
 	(void)number;
 	sim->n_faults++;
-	sim_appliance_pause(r->appliances[sim_below(&sim->random, APPLIANCES)],
-			    sim_delay(&sim->random, 1000, 15 * SIM_SECOND));
+	sim_appliance_pause(r->appliances[i], us);
 	again(sim, sim->faults.pause_us, pause_one, r);
 }
 
@@ -82,10 +83,11 @@ static void usurp(struct sim *sim, void *arg, uint64_t number)
 static void take(struct sim *sim, void *arg, uint64_t number)
 {
 	struct run *r = arg;
+	const uint16_t s = (uint16_t)sim_below(&sim->random, SHARDS);
+	const uint64_t i = sim_below(&sim->random, APPLIANCES);
 
 	(void)number;
-	sim_appliance_take(r->appliances[sim_below(&sim->random, APPLIANCES)],
-			   (uint16_t)sim_below(&sim->random, SHARDS));
+	sim_appliance_take(r->appliances[i], s);
 	again(sim, sim->faults.command_us, take, r);
 }
 
@@ -311,10 +313,11 @@ static void blackhole(struct sim *sim, void *arg, uint64_t number)
 static void stop_view(struct sim *sim, void *arg, uint64_t number)
 {
 	struct run *r = arg;
+	const uint64_t us = sim_delay(&sim->random, SIM_SECOND, 15 * SIM_SECOND);
+	const uint64_t i = sim_below(&sim->random, APPLIANCES);
 
 	(void)number;
-	sim_appliance_stop_view(r->appliances[sim_below(&sim->random, APPLIANCES)],
-				sim_delay(&sim->random, SIM_SECOND, 15 * SIM_SECOND));
+	sim_appliance_stop_view(r->appliances[i], us);
 	again(sim, sim->faults.view_stop_us, stop_view, r);
 }
 

@@ -185,21 +185,25 @@ static void be_short(struct run *r)
 		sim_delay(&r->sim.random, SIM_SECOND / 4, SIM_SECOND);
 }
 
+static void draw_kafka_faults(struct sim *sim, struct sim_kafka_faults *f)
+{
+	f->answer_lost = draw(sim, 10, 100);
+	f->connection_closed = draw(sim, 10, 100);
+	f->late_markers = draw(sim, 5, 50);
+	f->hidden_retry = draw(sim, 5, 50);
+	f->lost_markers = draw(sim, 5, 50);
+	f->request_us = 300 + sim_below(&sim->random, 5000);
+	f->late_us = 1000 + sim_below(&sim->random, SIM_SECOND);
+}
+
 static void open_stores(struct run *r)
 {
 	struct sim *sim = &r->sim;
-	const struct sim_kafka_faults faults = {
-		.answer_lost = draw(sim, 10, 100),
-		.connection_closed = draw(sim, 10, 100),
-		.late_markers = draw(sim, 5, 50),
-		.hidden_retry = draw(sim, 5, 50),
-		.lost_markers = draw(sim, 5, 50),
-		.request_us = 300 + sim_below(&sim->random, 5000),
-		.late_us = 1000 + sim_below(&sim->random, SIM_SECOND),
-	};
+	struct sim_kafka_faults faults = { 0 };
 	static const char *const topics[] = { "product_views", "purchases",
 					      "dead_letters", POSITIONS_TOPIC };
 
+	draw_kafka_faults(sim, &faults);
 	r->store = sim_store_new(sim, SHARDS);
 	sim_store_watch(r->store, landed, r);
 	r->redis = sim_redis_new(sim);

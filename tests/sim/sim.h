@@ -14,7 +14,8 @@
  *       └─ Redis      goes back, is emptied, loses connections
  *
  * The same seed gives the same run, to the byte: nothing here asks the machine for time
- * or chance. A run has a time of faults and a time without; at the end of the second
+ * or chance, and no two draws or looks at a clock stand where C leaves open which comes
+ * first. A run has a time of faults and a time without; at the end of the second
  * everything must have come together.
  */
 

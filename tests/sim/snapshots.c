@@ -71,8 +71,10 @@ static bool wait_for_store(struct hr_snapshot_store *store)
 
 static void turn_a_bit(struct sim *sim, struct record *r)
 {
-	r->bytes[sim_below(&sim->random, r->n)] ^=
-		(uint8_t)(1u << sim_below(&sim->random, 8));
+	const uint64_t bit = sim_below(&sim->random, 8);
+	const uint64_t at = sim_below(&sim->random, r->n);
+
+	r->bytes[at] ^= (uint8_t)(1u << bit);
 }
 
 static int put(struct hr_snapshot_store *store, uint16_t shard,
