@@ -95,6 +95,18 @@ static void challenge(struct sim_appliance *a, const struct hr_question *q,
 		reply_send(a, &reply);
 }
 
+static const char *word_of(const struct hr_verdict_of *v)
+{
+	static const char *const words[] = {
+		[HR_OUTCOME_TAKEN] = "taken",
+		[HR_OUTCOME_REPEATED] = "repeated",
+		[HR_OUTCOME_ANSWERED] = "answered",
+	};
+
+	return v->outcome == HR_OUTCOME_DROP ? hr_drop_rows[v->drop].label
+					     : words[v->outcome];
+}
+
 static void take_datagram(struct sim_appliance *a, uint32_t sender,
 			  const uint8_t *bytes, uint32_t n)
 {
@@ -134,7 +146,7 @@ static void take_datagram(struct sim_appliance *a, uint32_t sender,
 		  "(%s), answer %u",
 		  a->index, sender, q.wire.shard, q.wire.kind,
 		  (unsigned long long)q.wire.sequence, verdict.outcome,
-		  hr_drop_rows[verdict.drop].label, reply.answer.kind);
+		  word_of(&verdict), reply.answer.kind);
 	if (reply.answer.kind != 0)
 		reply_send(a, &reply);
 }
