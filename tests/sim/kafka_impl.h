@@ -87,7 +87,6 @@ struct hr_kafka {
 	void *arg;
 	char transactional_id[160];
 	bool is_committed_reader, is_fatal, has_begun, has_ended;
-	enum state ended_as;
 	uint32_t epoch;
 	struct queued *queue;
 	uint32_t n_queue, max_queue;
