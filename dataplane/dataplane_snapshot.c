@@ -86,11 +86,15 @@ int hr_dataplane_newest(void *ctx, uint16_t shard, uint64_t beyond_n, atomic_boo
 				  ends, err);
 }
 
+static uint64_t settled(const struct hr_running_view *v, uint16_t shard)
+{
+	return v->ops->settled != NULL ? v->ops->settled(v->view, shard)
+				       : v->ops->applied(v->view, shard);
+}
+
 static uint64_t position(void *ctx, uint32_t view, uint16_t shard)
 {
-	const struct hr_running_view *v = &((struct hr_dataplane *)ctx)->views[view];
-
-	return v->ops->applied(v->view, shard);
+	return settled(&((struct hr_dataplane *)ctx)->views[view], shard);
 }
 
 uint64_t hr_dataplane_viewed(const void *ctx, uint16_t shard)
@@ -99,7 +103,7 @@ uint64_t hr_dataplane_viewed(const void *ctx, uint16_t shard)
 	uint64_t least = UINT64_MAX;
 
 	for (uint32_t i = 0; i < d->n_views; i++) {
-		const uint64_t n = d->views[i].ops->applied(d->views[i].view, shard);
+		const uint64_t n = settled(&d->views[i], shard);
 
 		if (n < least)
 			least = n;

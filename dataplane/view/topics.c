@@ -183,6 +183,16 @@ static uint64_t view_applied(const struct hr_view *view, uint16_t shard)
 		       : 0;
 }
 
+static uint64_t view_settled(const struct hr_view *view, uint16_t shard)
+{
+	struct hr_view *v = (struct hr_view *)(uintptr_t)view;
+
+	return shard < v->n_publishers
+		       ? atomic_load_explicit(&v->publishers[shard].settled,
+					      memory_order_acquire)
+		       : 0;
+}
+
 static bool is_away(const struct hr_view *view, uint32_t shard)
 {
 	struct hr_view *v = (struct hr_view *)(uintptr_t)view;
@@ -339,9 +349,12 @@ static int open_readers(struct hr_view *v, struct hr_err *err)
 	if (r == 0)
 		r = open_reader(v, &v->uncommitted, "topics end reader",
 				"read_uncommitted", err);
-	if (r == 0)
-		v->committed_positions = rd_kafka_topic_new(
-			hr_kafka_handle(v->committed), v->positions_name, NULL);
+	if (r < 0)
+		return r;
+	v->committed_positions = rd_kafka_topic_new(hr_kafka_handle(v->committed),
+						    v->positions_name, NULL);
+	v->uncommitted_positions = rd_kafka_topic_new(hr_kafka_handle(v->uncommitted),
+						      v->positions_name, NULL);
 	return r;
 }
 
@@ -351,6 +364,8 @@ static void view_free(struct hr_view *v)
 		hr_topics_publisher_fini(&v->publishers[s]);
 	if (v->committed_positions != NULL)
 		rd_kafka_topic_destroy(v->committed_positions);
+	if (v->uncommitted_positions != NULL)
+		rd_kafka_topic_destroy(v->uncommitted_positions);
 	hr_kafka_put(v->committed);
 	hr_kafka_put(v->uncommitted);
 	free(v->applied_link);
@@ -513,6 +528,7 @@ const struct hr_view_ops hr_view_topics = {
 	.state = view_state,
 	.reason = view_reason,
 	.applied = view_applied,
+	.settled = view_settled,
 	.repair = view_repair,
 	.repaired = view_repaired,
 	.stop = view_stop,

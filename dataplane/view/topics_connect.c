@@ -19,6 +19,7 @@
  * much it appends. */
 #define TIMEOUT_MS "10000"
 #define REPAIR_TIMEOUT_MS "600000"
+#define MARKER_US 1000000u   /* an end of a transaction is on its way at most */
 #define CONNECT_US 20000000u /* a stuck coordinator refresh ends with its producer */
 
 /* ---- what errors mean ------------------------------------------------------------- */
@@ -55,15 +56,19 @@ static void on_delivery(void *arg, const rd_kafka_message_t *m)
 	uintptr_t mark = (uintptr_t)m->_private;
 	uint32_t i;
 
-	if (m->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+	/* Without an offset: a retry found its record already there. The position has to
+	 * say where it is, so that transaction is not good either. */
+	if (m->err != RD_KAFKA_RESP_ERR_NO_ERROR || (mark != 0 && m->offset < 0)) {
 		if (p->n_failed++ == 0)
 			hr_fail(&p->failed, -EIO, "topic %s, partition %d: %s",
 				rd_kafka_topic_name(m->rkt), m->partition,
-				rd_kafka_err2str(m->err));
+				m->err != RD_KAFKA_RESP_ERR_NO_ERROR
+					? rd_kafka_err2str(m->err)
+					: "a record was written, its offset is "
+					  "not known");
 		return;
 	}
-	/* Without an offset: a retry found its record already there. */
-	if (mark == 0 || m->offset < 0)
+	if (mark == 0)
 		return;
 	i = (uint32_t)m->partition / p->shape.n_shards;
 	if (m->offset < p->ends.end[mark - 1][i] && !p->is_truncated) {
@@ -225,18 +230,18 @@ static int init(struct hr_topics_publisher *p, struct hr_err *err)
 
 /* ---- position ------------------------------------------------------------------- */
 
-static bool is_ours(const rd_kafka_message_t *m)
+bool hr_topics_is_position(const rd_kafka_message_t *m)
 {
 	return m->key_len == sizeof(HR_TOPICS_KEY) - 1 &&
 	       memcmp(m->key, HR_TOPICS_KEY, m->key_len) == 0 && m->payload != NULL;
 }
 
 static int keep_position(struct hr_topics_publisher *p, const rd_kafka_message_t *m,
-			 bool *has, struct hr_err *err)
+			 int64_t *behind, struct hr_err *err)
 {
-	if (!is_ours(m))
+	if (!hr_topics_is_position(m))
 		return 0;
-	*has = true;
+	*behind = m->offset + 1;
 	if (hr_topics_position_parse(m->payload, m->len, &p->at, &p->ends) == 0)
 		return 0;
 	return hr_fail(err, -EBADMSG,
@@ -247,34 +252,39 @@ static int keep_position(struct hr_topics_publisher *p, const rd_kafka_message_t
 }
 
 /* Everything before `end`, as a reader of committed records sees it: the reader
- * reaches `end` only when no transaction below it is open any more. */
-static int read_to(struct hr_topics_publisher *p, int64_t end, bool *has,
-		   struct hr_err *err)
+ * reaches `end` only when no transaction below it is open any more. One that has not
+ * ended in a while lacks its marker. behind: the offset behind the newest position. */
+static int read_to(struct hr_topics_publisher *p, int64_t end, int64_t *behind,
+		   bool *is_whole, struct hr_err *err)
 {
-	uint64_t until_us = hr_mono_us() + CONNECT_US;
+	const uint64_t now_us = hr_mono_us();
 	rd_kafka_topic_t *topic = p->view->committed_positions;
 	int64_t reached = 0;
+	bool has_end = false;
 	int r = 0;
 
-	while (r == 0 && reached < end) {
+	while (r == 0 && reached < end &&
+	       !(has_end && hr_mono_us() >= now_us + MARKER_US)) {
 		rd_kafka_message_t *m = rd_kafka_consume(topic, p->shape.shard, 100);
 
 		if (hr_topics_must_end(p))
 			r = -ECANCELED;
-		else if (hr_mono_us() >= until_us)
-			r = hr_topics_not_now(
-				p, "reading the position",
-				m != NULL && m->err != 0
-					? rd_kafka_err2str(m->err)
-					: "an older transaction has not ended",
-				err);
+		else if (hr_mono_us() >= now_us + CONNECT_US)
+			r = hr_topics_not_now(p, "reading the position",
+					      m != NULL && m->err != 0
+						      ? rd_kafka_err2str(m->err)
+						      : "the brokers do not answer",
+					      err);
 		else if (m != NULL && m->err == RD_KAFKA_RESP_ERR_NO_ERROR)
-			r = keep_position(p, m, has, err);
-		else if (m != NULL && m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+			r = keep_position(p, m, behind, err);
+		else if (m != NULL && m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
 			reached = m->offset;
+			has_end = true;
+		}
 		if (m != NULL)
 			rd_kafka_message_destroy(m);
 	}
+	*is_whole = reached >= end;
 	return r;
 }
 
@@ -290,12 +300,12 @@ static void position_clear(struct hr_topics_publisher *p)
 static int read_position(struct hr_topics_publisher *p, bool *has, struct hr_err *err)
 {
 	struct hr_view *v = p->view;
-	int64_t low, end;
+	int64_t low, end, behind = 0;
 	rd_kafka_resp_err_t e;
+	bool is_whole;
 	int r;
 
 	position_clear(p);
-	*has = false;
 	e = rd_kafka_query_watermark_offsets(
 		hr_kafka_handle(HR_MUTANT(positions_to_lso) ? v->committed
 							    : v->uncommitted),
@@ -307,8 +317,12 @@ static int read_position(struct hr_topics_publisher *p, bool *has, struct hr_err
 				   RD_KAFKA_OFFSET_BEGINNING) < 0)
 		return hr_topics_not_now(p, "reading the position",
 					 rd_kafka_err2str(rd_kafka_last_error()), err);
-	r = read_to(p, end, has, err);
+	r = read_to(p, end, &behind, &is_whole, err);
 	rd_kafka_consume_stop(v->committed_positions, p->shape.shard);
+	/* Behind the newest there is nothing but its own marker, as a rule. */
+	if (r == 0 && (!is_whole || end > behind + 1))
+		r = hr_topics_find_hidden(p, behind > low ? behind : low, end, err);
+	*has = p->at.n > 0;
 	if (r == 0 && p->at.generation != v->set.generation)
 		return hr_fail(err, -EINVAL,
 			       "shard %u: the position of the topics is of generation "
@@ -337,6 +351,11 @@ static int check_end(struct hr_topics_publisher *p, enum hr_topic t,
 		p->ends.end[t][i] = 0;
 		return 0;
 	}
+	if (known & HR_TOPICS_MISSING)
+		return hr_fail(err, -ENOENT,
+			       "shard %u: topic %s, partition %d: records lack their "
+			       "commit marker",
+			       p->shape.shard, found->topic, found->partition);
 	atomic_store_explicit(&p->is_cut, true, memory_order_release);
 	return hr_fail(err, -ENODATA,
 		       "topic %s, partition %d ends at offset %" PRId64
@@ -411,13 +430,15 @@ static int connect_and_check(struct hr_topics_publisher *p, const char *timeout_
 		return r;
 	r = warm(p, err);
 	if (r == 0)
-		r = init(p, err);
+		r = hr_topics_must_end(p) ? -ECANCELED : init(p, err);
 	if (r == 0 && !(HR_MUTANT(positions_kept) && p->at.n > 0))
 		r = read_position(p, has, err);
 	if (r == 0)
 		r = check_ends(p, cut, err);
 	if (r == 0)
 		r = hr_topics_end_leftovers(p, err);
+	if (r == 0 && cut == NULL)
+		r = hr_topics_find_unseen(p, err);
 	if (r < 0)
 		hr_topics_disconnect(p);
 	return r;

@@ -12,6 +12,9 @@
  *   topics.c            the view: topics made or checked, publishers woken, statistics
  *   topics_publisher.c  a publisher's thread: what comes next, when to write it
  *   topics_connect.c    its producer: opening, fencing, the position
+ *   topics_hidden.c     positions whose marker the brokers left out
+ *   topics_leftovers.c  records whose marker they left out
+ *   topics_unseen.c     committed records that are not to be seen
  *   topics_producer.c   its transactions: begin to commit
  *   topics_batch.c      links to records
  *   topics_position.c   the record of headrace.positions as text
@@ -69,6 +72,11 @@ static inline uint32_t hr_topics_own(const struct hr_topics_shape *s, enum hr_to
 }
 
 /* ---- ends: as much of each own partition as is known to have been written ------ */
+
+/* In an end: records before it were committed, their marker was left out by the brokers,
+ * and they have to be written again. No partition ever gets there, so a program that does
+ * not know this bit takes it for one that was cut, and stops by name. */
+#define HR_TOPICS_MISSING (INT64_C(1) << 62)
 
 /* Index i is partition shard + i * S. 0: nothing known. */
 struct hr_topics_ends {
@@ -177,6 +185,7 @@ struct hr_topics_publisher {
 	/* Any thread reads them; the publisher's writes them. */
 	atomic_uint state; /* enum hr_view_state */
 	_Atomic uint64_t applied;
+	_Atomic uint64_t settled; /* of it, what readers were seen to have */
 	_Atomic uint64_t errors;
 	atomic_bool is_away; /* the shard is not ours: nothing is to be done */
 	atomic_bool is_idle; /* waits for the feed: the view's thread wakes it */
@@ -207,6 +216,10 @@ struct hr_topics_publisher {
 	uint64_t batch_max_bytes;
 	uint64_t batch_bytes; /* as much as this broker writes in good time */
 	uint64_t interval_us, mean_cycle_us, next_begin_us;
+	uint64_t look_us; /* when leftovers are looked for next */
+	rd_kafka_topic_partition_list_t
+		*left;     /* found at the last look; NULL: none yet */
+	uint64_t looked_n; /* applied at that time */
 	uint64_t next_alarm_us;
 	uint32_t backoff_ms, fence_backoff_ms;
 	uint64_t fenced_us;
@@ -232,7 +245,7 @@ struct hr_view {
 	/* Two readers for all publishers, each partition by one at a time: positions as
 	 * readers see them, and how far partitions go, open transactions included. */
 	struct hr_kafka *committed, *uncommitted;
-	rd_kafka_topic_t *committed_positions;
+	rd_kafka_topic_t *committed_positions, *uncommitted_positions;
 
 	pthread_mutex_t lock; /* of reason, and of who writes `latency` */
 	char reason[HR_TOPICS_REASON];
@@ -291,7 +304,9 @@ bool hr_topics_is_fence(rd_kafka_resp_err_t code);
 /*
  * Open a producer, fence its predecessors and read the position: p->at and p->ends
  * are set. Returns 0; -EAGAIN when it may be tried again (err says what was in the
- * way), -ECANCELED when the view stops or the shard is not ours any more; any other: stop by name.
+ * way), -ECANCELED when the view stops or the shard is not ours any more, -ENOENT when
+ * records lack their commit marker (hr_topics_repair() writes them again); any other: stop
+ * by name.
  */
 int hr_topics_connect(struct hr_topics_publisher *p, struct hr_err *err);
 /*
@@ -301,11 +316,40 @@ int hr_topics_connect(struct hr_topics_publisher *p, struct hr_err *err);
  */
 int hr_topics_connect_to_repair(struct hr_topics_publisher *p,
 				struct hr_topics_ends *cut, struct hr_err *err);
+bool hr_topics_is_position(const rd_kafka_message_t *m);
+/* Ends of partitions as that reader sees them: list's offsets. 0 or -EAGAIN. */
+int hr_topics_ask_ends(struct hr_topics_publisher *p, struct hr_kafka *reader,
+		       rd_kafka_topic_partition_list_t *list, struct hr_err *err);
+/*
+ * Behind init and the newest visible position, p->at and p->ends: whether a newer one, at
+ * offsets from .. end - 1, was committed all the same. Then it is written again, and read
+ * by the next producer: -EAGAIN. Else as hr_topics_connect().
+ */
+int hr_topics_find_hidden(struct hr_topics_publisher *p, int64_t from, int64_t end,
+			  struct hr_err *err);
 /*
  * Behind init and the position: what an aborted transaction left in the shard's partitions
- * without a marker gets one. As hr_topics_connect(); -EBADMSG: a commit marker is missing.
+ * without a marker gets one. Where a commit marker is missing the position says so from now
+ * on: -EAGAIN. Else as hr_topics_connect().
  */
 int hr_topics_end_leftovers(struct hr_topics_publisher *p, struct hr_err *err);
+/* Behind that: whether readers see the last record that the position counts in each
+ * partition. As hr_topics_end_leftovers(). */
+int hr_topics_find_unseen(struct hr_topics_publisher *p, struct hr_err *err);
+/* HR_TOPIC_COUNT: the positions. */
+enum hr_topic hr_topics_topic_of(const struct hr_topics_publisher *p, const char *name);
+/* Of an output partition, in p->ends. */
+int64_t *hr_topics_end_of(struct hr_topics_publisher *p,
+			  const rd_kafka_topic_partition_t *at);
+/* Commit p->at and p->ends, some of which have HR_TOPICS_MISSING now. -EAGAIN. */
+int hr_topics_tell_missing(struct hr_topics_publisher *p, struct hr_err *err);
+/*
+ * Between two transactions, at least a second after the last look: whether something of the
+ * shard has been open since then, although its transaction is over. If not, what was
+ * applied by then is settled. hr_topics_look_begin() behind a connect, and before the end.
+ */
+bool hr_topics_look(struct hr_topics_publisher *p);
+void hr_topics_look_begin(struct hr_topics_publisher *p);
 /* Once more, where a connection was closed since: a broker that comes back may have lost
  * the end of a partition. 0, -EAGAIN; -ENODATA: it has. */
 int hr_topics_check_ends(struct hr_topics_publisher *p, struct hr_err *err);

@@ -12,7 +12,8 @@
  * that was starved until its controller fenced it: 38,348 records twice.)
  *
  * So they are looked for, and get the marker that they lack: one record without a value
- * is written behind them, and that transaction is aborted.
+ * is written behind them, and that transaction is aborted. Where it is a commit's marker
+ * that is missing, the records are written again behind that (topics_repair.c).
  */
 
 #include <errno.h>
@@ -30,12 +31,16 @@
 #define FLUSH_US 5000000u
 #define SWEEPS_MOST 3
 
-/* The shard's own partitions of all topics. */
+/* The shard's own partitions of all topics, and that of its position: one that is
+ * committed and lacks its marker was written again before (topics_hidden.c). */
 static rd_kafka_topic_partition_list_t *
 own_partitions(const struct hr_topics_publisher *p)
 {
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(64);
 
+	rd_kafka_topic_partition_list_add(list, p->view->positions_name,
+					  (int32_t)p->shape.shard)
+		->offset = RD_KAFKA_OFFSET_END;
 	for (enum hr_topic t = 0; t < HR_TOPIC_COUNT && p->view->writes_events; t++)
 		for (uint32_t i = 0; i < hr_topics_own(&p->shape, t); i++)
 			rd_kafka_topic_partition_list_add(
@@ -45,9 +50,8 @@ own_partitions(const struct hr_topics_publisher *p)
 	return list;
 }
 
-/* Their ends, as this reader sees them. */
-static int ask_ends(struct hr_topics_publisher *p, struct hr_kafka *reader,
-		    rd_kafka_topic_partition_list_t *list, struct hr_err *err)
+int hr_topics_ask_ends(struct hr_topics_publisher *p, struct hr_kafka *reader,
+		       rd_kafka_topic_partition_list_t *list, struct hr_err *err)
 {
 	rd_kafka_resp_err_t e = RD_KAFKA_RESP_ERR_NO_ERROR;
 
@@ -62,36 +66,31 @@ static int ask_ends(struct hr_topics_publisher *p, struct hr_kafka *reader,
 					   rd_kafka_err2str(e), err);
 }
 
-static enum hr_topic topic_of(const struct hr_topics_publisher *p, const char *name)
+/* HR_TOPIC_COUNT: the positions. */
+enum hr_topic hr_topics_topic_of(const struct hr_topics_publisher *p, const char *name)
 {
 	enum hr_topic t = 0;
 
-	while (strcmp(p->view->names[t], name) != 0)
+	while (t < HR_TOPIC_COUNT && strcmp(p->view->names[t], name) != 0)
 		t++;
 	return t;
 }
 
-/* What of it is committed, as the position says, lacks that marker: to abort it would
- * lose it, and nobody but the brokers' operator can commit it. */
-static int judge_one(const struct hr_topics_publisher *p,
-		     const rd_kafka_topic_partition_t *stable, int64_t end,
-		     struct hr_err *err)
+int64_t *hr_topics_end_of(struct hr_topics_publisher *p,
+			  const rd_kafka_topic_partition_t *at)
 {
-	const enum hr_topic t = topic_of(p, stable->topic);
-	const int64_t known =
-		p->ends.end[t][(uint32_t)stable->partition / p->shape.n_shards];
+	return &p->ends.end[hr_topics_topic_of(p, at->topic)]
+			   [(uint32_t)at->partition / p->shape.n_shards];
+}
 
-	if (stable->offset >= known)
-		return 0;
-	return hr_fail(
-		err, -EBADMSG,
-		"shard %u: topic %s, partition %d: offsets %" PRId64 " to %" PRId64
-		" are open, and those before %" PRId64
-		" belong to links that were committed: the brokers have left out "
-		"a commit marker. Readers wait there. Write it with the brokers' "
-		"tools, or begin a new data set with another kafka.topic_prefix",
-		p->shape.shard, stable->topic, stable->partition, stable->offset, end,
-		known);
+/* Some of it is committed, as the position says, and lacks that marker. */
+static bool is_committed(const struct hr_topics_publisher *p,
+			 const rd_kafka_topic_partition_t *open)
+{
+	const enum hr_topic t = hr_topics_topic_of(p, open->topic);
+	const uint32_t i = (uint32_t)open->partition / p->shape.n_shards;
+
+	return t < HR_TOPIC_COUNT && open->offset < p->ends.end[t][i];
 }
 
 /* list: those with something open, by where it begins. */
@@ -104,15 +103,14 @@ static int find(struct hr_topics_publisher *p, rd_kafka_topic_partition_list_t *
 
 	*out = rd_kafka_topic_partition_list_new(8);
 	/* In this order: what ends in between is not taken for open. */
-	r = ask_ends(p, p->view->uncommitted, ends, err);
+	r = hr_topics_ask_ends(p, p->view->uncommitted, ends, err);
 	if (r == 0)
-		r = ask_ends(p, p->view->committed, stable, err);
+		r = hr_topics_ask_ends(p, p->view->committed, stable, err);
 	for (int i = 0; i < ends->cnt && r == 0; i++) {
 		const rd_kafka_topic_partition_t *s = &stable->elems[i];
 
 		if (s->offset >= ends->elems[i].offset)
 			continue;
-		r = judge_one(p, s, ends->elems[i].offset, err);
 		rd_kafka_topic_partition_list_add(*out, s->topic, s->partition)
 			->offset = s->offset;
 	}
@@ -124,10 +122,11 @@ static int find(struct hr_topics_publisher *p, rd_kafka_topic_partition_list_t *
 static int write_behind(struct hr_topics_publisher *p,
 			const rd_kafka_topic_partition_t *at, struct hr_err *err)
 {
+	const enum hr_topic t = hr_topics_topic_of(p, at->topic);
 	char nothing[] = "";
 	const rd_kafka_vu_t parts[] = {
 		{ .vtype = RD_KAFKA_VTYPE_RKT,
-		  .u.rkt = p->topics[topic_of(p, at->topic)] },
+		  .u.rkt = t < HR_TOPIC_COUNT ? p->topics[t] : p->positions },
 		{ .vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = at->partition },
 		{ .vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY },
 		{ .vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = { nothing, 0 } },
@@ -192,6 +191,41 @@ static int still_open(struct hr_topics_publisher *p,
 		p->shape.shard, at->topic, at->partition, at->offset);
 }
 
+/*
+ * Readers wait where a commit's marker is missing, and nobody but the coordinator can write
+ * one. What no reader has seen may be written again, once it is aborted; but before that
+ * the position says that it is missing, or a death in between would lose it.
+ */
+int hr_topics_tell_missing(struct hr_topics_publisher *p, struct hr_err *err)
+{
+	int r = hr_topics_must_end(p) ? -ECANCELED : hr_topics_begin(p, err);
+
+	if (r == 0)
+		r = hr_topics_commit(p, err);
+	return r < 0 ? r
+		     : hr_topics_not_now(p, "ending what was left open",
+					 "what is missing was told", err);
+}
+
+static int note_missing(struct hr_topics_publisher *p,
+			const rd_kafka_topic_partition_list_t *left, struct hr_err *err)
+{
+	for (int i = 0; i < left->cnt; i++) {
+		const rd_kafka_topic_partition_t *at = &left->elems[i];
+
+		if (!is_committed(p, at))
+			continue;
+		hr_warn("view",
+			"topics: shard %u: topic %s, partition %d: what begins at "
+			"offset "
+			"%" PRId64 " was committed and lacks its marker: it is written "
+			"again",
+			p->shape.shard, at->topic, at->partition, at->offset);
+		*hr_topics_end_of(p, at) |= HR_TOPICS_MISSING;
+	}
+	return hr_topics_tell_missing(p, err);
+}
+
 /* What is open just now may have its marker on the way: of a transaction that has ended,
  * and of the sweep. */
 static int end_them(struct hr_topics_publisher *p,
@@ -204,6 +238,9 @@ static int end_them(struct hr_topics_publisher *p,
 		usleep(LOOK_US);
 		return 0;
 	}
+	for (int i = 0; i < left->cnt; i++)
+		if (is_committed(p, &left->elems[i]))
+			return note_missing(p, left, err);
 	if ((*n_sweeps)++ == SWEEPS_MOST)
 		return still_open(p, &left->elems[0], err);
 	*until_us = hr_mono_us() + SETTLE_US;
@@ -223,11 +260,56 @@ int hr_topics_end_leftovers(struct hr_topics_publisher *p, struct hr_err *err)
 
 		r = find(p, &left, err);
 		n_left = left->cnt;
-		if (r == -EBADMSG && hr_mono_us() < until_us)
-			r = 0;
 		if (r == 0 && n_left > 0)
 			r = end_them(p, left, &until_us, &n_sweeps, err);
 		rd_kafka_topic_partition_list_destroy(left);
 	} while (r == 0 && n_left > 0);
 	return r;
+}
+
+static bool has(const rd_kafka_topic_partition_list_t *list,
+		const rd_kafka_topic_partition_t *at)
+{
+	for (int i = 0; i < list->cnt; i++)
+		if (list->elems[i].partition == at->partition &&
+		    list->elems[i].offset == at->offset &&
+		    strcmp(list->elems[i].topic, at->topic) == 0)
+			return true;
+	return false;
+}
+
+void hr_topics_look_begin(struct hr_topics_publisher *p)
+{
+	if (p->left != NULL)
+		rd_kafka_topic_partition_list_destroy(p->left);
+	p->left = NULL;
+	p->looked_n = p->at.n;
+	atomic_store_explicit(&p->settled, p->at.n, memory_order_release);
+}
+
+/* The markers of the transaction before this may be on their way. Those of the one before
+ * the last look are not. */
+bool hr_topics_look(struct hr_topics_publisher *p)
+{
+	const uint64_t applied =
+		atomic_load_explicit(&p->applied, memory_order_relaxed);
+	rd_kafka_topic_partition_list_t *left;
+	struct hr_err err;
+	bool is_stuck = false;
+
+	if (find(p, &left, &err) < 0 || HR_MUTANT(leftovers_kept)) {
+		rd_kafka_topic_partition_list_destroy(left);
+		return false;
+	}
+	for (int i = 0; i < left->cnt && p->left != NULL; i++)
+		is_stuck |= has(p->left, &left->elems[i]);
+	if (!is_stuck)
+		atomic_store_explicit(&p->settled,
+				      left->cnt == 0 ? applied : p->looked_n,
+				      memory_order_release);
+	if (p->left != NULL)
+		rd_kafka_topic_partition_list_destroy(p->left);
+	p->left = left;
+	p->looked_n = applied;
+	return is_stuck;
 }

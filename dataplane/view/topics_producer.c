@@ -191,6 +191,15 @@ static int flush(struct hr_topics_publisher *p, struct hr_err *err)
 	return 0;
 }
 
+int hr_topics_flush(struct hr_topics_publisher *p, struct hr_err *err)
+{
+	int r = flush(p, err);
+
+	if (r == 0 && p->n_failed > 0)
+		r = hr_topics_not_now(p, "writing", p->failed.text, err);
+	return r;
+}
+
 static int produce_all(struct hr_topics_publisher *p, struct hr_err *err)
 {
 	int r = 0;
@@ -202,7 +211,7 @@ static int produce_all(struct hr_topics_publisher *p, struct hr_err *err)
 	     i++)
 		r = produce_letter(p, i, err);
 	if (r == 0 && p->batch.sent_bytes > 0)
-		r = flush(p, err);
+		r = hr_topics_flush(p, err);
 	HR_CRASH_POINT(topics_in_transaction);
 	if (r < 0 || p->is_truncated || HR_MUTANT(position_never) ||
 	    HR_MUTANT(position_outside))
@@ -309,15 +318,6 @@ int hr_topics_produce(struct hr_topics_publisher *p, enum hr_topic topic, uint32
 	while (r == 0) /* none taken: no room yet */
 		r = produce_some(p, topic, &i, 1, err);
 	return r < 0 ? r : 0;
-}
-
-int hr_topics_flush(struct hr_topics_publisher *p, struct hr_err *err)
-{
-	int r = flush(p, err);
-
-	if (r == 0 && p->n_failed > 0)
-		r = hr_topics_not_now(p, "writing", p->failed.text, err);
-	return r;
 }
 
 int hr_topics_commit(struct hr_topics_publisher *p, struct hr_err *err)

@@ -37,6 +37,9 @@
 #define CYCLE_LONG_US 2000000u
 #define CYCLE_SHORT_US 500000u
 #define BATCH_MAX_LINKS 65536u
+/* How often it is looked whether what was committed is there. No marker is on its way for
+ * that long. */
+#define LOOK_US 1000000u
 
 /* ---- making ----------------------------------------------------------------------- */
 
@@ -88,6 +91,8 @@ int hr_topics_publisher_init(struct hr_topics_publisher *p, struct hr_view *view
 
 void hr_topics_publisher_fini(struct hr_topics_publisher *p)
 {
+	if (p->left != NULL)
+		rd_kafka_topic_partition_list_destroy(p->left);
 	hr_replay_close(p->replay);
 	hr_topics_batch_fini(&p->batch);
 	hr_topics_ends_fini(&p->ends);
@@ -540,6 +545,34 @@ static void back_off(struct hr_topics_publisher *p, const struct hr_err *err)
 		p->backoff_ms *= 2;
 }
 
+/* A process that stood still may not have seen that the shard was another's for a while,
+ * whose positions decided what of log and snapshots is still there: the topics may stand
+ * further than `at`. Only what is still wrong behind a fresh position is. */
+static bool is_doubtful(struct hr_topics_publisher *p)
+{
+	if (p->doubted_n == p->at.n + 1)
+		return false;
+	p->doubted_n = p->at.n + 1;
+	return true;
+}
+
+/* No reader has seen what is written again here: nobody has to be asked. */
+static void mend(struct hr_topics_publisher *p)
+{
+	char said[HR_TOPICS_REASON] = "";
+	struct hr_err err = { "" };
+	int r = hr_topics_repair(p, said, &err);
+
+	hr_topics_tell_repair(p, "");
+	if (r == 0)
+		hr_warn("view", "topics: shard %u: what lacked its commit marker: %s",
+			p->shape.shard, said);
+	else if (r == -EAGAIN || r == -EIO || (r != -ECANCELED && is_doubtful(p)))
+		back_off(p, &err); /* somebody else may have done it meanwhile */
+	else if (r != -ECANCELED)
+		stop_by_name(p, &err);
+}
+
 static void connect_once(struct hr_topics_publisher *p)
 {
 	struct hr_err err = { "" };
@@ -552,6 +585,8 @@ static void connect_once(struct hr_topics_publisher *p)
 		if (p->batch_bytes > BATCH_MIN_BYTES)
 			p->batch_bytes = BATCH_MIN_BYTES;
 		atomic_store_explicit(&p->applied, p->at.n, memory_order_release);
+		hr_topics_look_begin(p);
+		p->look_us = hr_mono_us() + LOOK_US;
 		atomic_store_explicit(&p->taken, p->at.n, memory_order_relaxed);
 		hr_topics_tell(p, HR_VIEW_CATCHING_UP, "");
 		hr_info("view", "topics: shard %u: publishing from link %" PRIu64,
@@ -559,6 +594,8 @@ static void connect_once(struct hr_topics_publisher *p)
 	} else if (r == -EAGAIN) {
 		count_error(p);
 		back_off(p, &err);
+	} else if (r == -ENOENT) {
+		mend(p);
 	} else if (r != -ECANCELED) {
 		stop_by_name(p, &err);
 	}
@@ -598,15 +635,27 @@ static void perhaps_live(struct hr_topics_publisher *p)
 		hr_topics_tell(p, HR_VIEW_LIVE, "");
 }
 
-/* A process that stood still may not have seen that the shard was another's for a while,
- * whose positions decided what of log and snapshots is still there: the topics may stand
- * further than `at`. Only what is still wrong behind a fresh position is. */
-static bool is_doubtful(struct hr_topics_publisher *p)
+static bool is_settled(const struct hr_topics_publisher *p)
 {
-	if (p->doubted_n == p->at.n + 1)
-		return false;
-	p->doubted_n = p->at.n + 1;
-	return true;
+	return atomic_load_explicit(&p->settled, memory_order_relaxed) ==
+	       atomic_load_explicit(&p->applied, memory_order_relaxed);
+}
+
+/* Between two transactions: a commit of which the brokers left out a marker holds readers
+ * up (topics_hidden.c, topics_leftovers.c), and may be lost with an abort. Log and
+ * snapshots stay as far as this has not been looked at. */
+static void look_back(struct hr_topics_publisher *p)
+{
+	const bool is_stuck = hr_topics_look(p);
+
+	p->look_us = hr_mono_us() + LOOK_US;
+	if (!is_stuck)
+		return;
+	hr_warn("view",
+		"topics: shard %u: something is open behind a commit; reading the "
+		"position again",
+		p->shape.shard);
+	give_up_producer(p);
 }
 
 static void step(struct hr_topics_publisher *p)
@@ -629,6 +678,10 @@ static void step(struct hr_topics_publisher *p)
 		return;
 	}
 	now_us = hr_mono_us();
+	if (now_us >= p->look_us && !is_settled(p)) {
+		look_back(p);
+		return; /* that took its time: is the shard ours still? */
+	}
 	if (p->batch.n_links == 0) {
 		if (waits) {
 			hr_topics_tell(p, HR_VIEW_CATCHING_UP, err.text);

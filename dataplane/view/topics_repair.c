@@ -174,6 +174,12 @@ static int judge(struct repair *x, struct hr_err *err)
 	return r;
 }
 
+/* Behind the last record that readers see. */
+static int64_t last_end(const struct hr_topics_align *a)
+{
+	return a->n > 0 ? a->there[a->n - 1].offset + 1 : 0;
+}
+
 static int find_missing(struct repair *x, struct hr_err *err)
 {
 	int r = hr_topics_there_init(&x->there, x->p->view->config, &x->p->shape, err);
@@ -190,7 +196,7 @@ static int find_missing(struct repair *x, struct hr_err *err)
 			x->there.of[t][i].ctx = x;
 			/* Nothing lands below what is there now. */
 			if (wants(x, t, i))
-				x->p->ends.end[t][i] = x->there.end[t][i];
+				x->p->ends.end[t][i] = last_end(&x->there.of[t][i]);
 		}
 	if (r == 0)
 		r = fold(x, compare_link, err);
@@ -236,7 +242,7 @@ static int append(struct repair *x, struct hr_err *err)
 {
 	const unsigned int closes =
 		atomic_load_explicit(&x->p->closes, memory_order_acquire);
-	int r = hr_topics_begin(x->p, err);
+	int r = must_end(x) ? -ECANCELED : hr_topics_begin(x->p, err);
 
 	if (r < 0)
 		return r;

@@ -78,6 +78,9 @@ struct hr_view_ops {
 	void (*reason)(const struct hr_view *view, char *out, size_t max);
 	/* The newest n of a shard that is surely in the store. */
 	uint64_t (*applied)(const struct hr_view *view, uint16_t shard);
+	/* The newest n behind which the store will not be found any more, whatever dies
+	 * there: what is before it the view does not need. NULL: applied. */
+	uint64_t (*settled)(const struct hr_view *view, uint16_t shard);
 	/* Have a shard (-1: all that need it) that is stopped because its store lost
 	 * what was written mended by the view itself. Returns 0: it is being done, -ENOENT:
 	 * nothing is to be mended, with err. NULL: it cannot. Any thread. */

@@ -92,7 +92,7 @@ static uint64_t position(void *ctx, uint32_t view, uint16_t shard)
 	bool is_redis = view == 0 && a->redis != NULL;
 
 	return is_redis ? hr_view_redis.applied(a->redis, shard)
-			: sim_topics_view_applied(a->topics, shard);
+			: sim_topics_view_settled(a->topics, shard);
 }
 
 static uint64_t owned_since(const void *ctx, uint16_t shard)

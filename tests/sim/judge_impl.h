@@ -57,6 +57,7 @@ struct judge_model {
  * goes on where the last one ended. */
 struct judge_topics {
 	struct hr_position position; /* the newest */
+	bool is_missing;             /* it says that records are */
 	int64_t position_at;
 	uint64_t n_links;
 	int64_t at[JUDGE_PARTITIONS_MAX]; /* by partition of user_events */

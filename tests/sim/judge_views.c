@@ -262,6 +262,16 @@ static bool names(struct hr_str record, const char *id)
 	return memmem(record.p, record.n, wanted, strlen(wanted)) != NULL;
 }
 
+/* An end of a partition that says that records are missing (HR_TOPICS_MISSING). */
+static bool says_missing(struct hr_str ends)
+{
+	uint32_t digits = 0;
+
+	for (uint32_t i = 0; i < ends.n && digits < 19; i++)
+		digits = ends.p[i] >= '0' && ends.p[i] <= '9' ? digits + 1 : 0;
+	return digits == 19;
+}
+
 /* The newest committed position of a shard. */
 static const struct hr_position *position_read(struct judge_topics *t,
 					       const struct sim_kafka *kafka,
@@ -275,21 +285,38 @@ static const struct hr_position *position_read(struct judge_topics *t,
 				       : r.value.n;
 
 		(void)hr_position_parse((const char *)r.value.p, n, &t->position);
+		t->is_missing = says_missing(
+			(struct hr_str){ r.value.p + n, r.value.n - (uint32_t)n });
 	}
 	return &t->position;
 }
 
-/* Markers of one transaction reach its partitions one after the other. */
+/* Markers of one transaction reach its partitions one after the other. An aborted position
+ * may be one whose commit marker was left out, and that the next transaction's abort ended:
+ * a publisher has to find that out first. */
 static bool is_settled(const struct sim_judge *j, const struct sim_kafka *kafka,
 		       const char *topic, const char *positions, uint16_t shard)
 {
-	if (!sim_kafka_is_settled(kafka, positions, shard))
+	if (!sim_kafka_is_settled(kafka, positions, shard) ||
+	    sim_kafka_ends_in_abort(kafka, positions, shard))
 		return false;
 	for (uint32_t p = shard; p < j->rules.user_events_partitions;
 	     p += j->set.n_shards)
 		if (!sim_kafka_is_settled(kafka, topic, (int32_t)p))
 			return false;
 	return true;
+}
+
+/* What was taken from readers comes back when a publisher has noticed: at the end. */
+static bool is_robbed(const struct sim_judge *j, const struct sim_kafka *kafka,
+		      const char *topic, uint16_t shard)
+{
+	bool robbed = false;
+
+	for (uint32_t p = shard; p < j->rules.user_events_partitions;
+	     p += j->set.n_shards)
+		robbed |= sim_kafka_is_robbed(kafka, topic, (int32_t)p);
+	return robbed;
 }
 
 /* The next record of the event's partition is this event's. */
@@ -356,7 +383,8 @@ void sim_judge_topics(struct sim_judge *j, const struct sim_kafka *kafka,
 
 		if (!sim_judge_is_whole(j, s) ||
 		    (!must_be_whole &&
-		     !is_settled(j, kafka, events_topic, positions_topic, s)))
+		     (!is_settled(j, kafka, events_topic, positions_topic, s) ||
+		      is_robbed(j, kafka, events_topic, s))))
 			continue;
 		p = position_read(t, kafka, positions_topic, s);
 		if (p->n < before)
@@ -392,7 +420,8 @@ const char *sim_judge_what_lags(const struct sim_judge *j,
 			return "Redis is behind the log";
 		if (!is_settled(j, kafka, events_topic, positions_topic, s) ||
 		    position_read(&j->shards[s].topics, kafka, positions_topic, s)->n !=
-			    j->shards[s].n_links)
+			    j->shards[s].n_links ||
+		    j->shards[s].topics.is_missing)
 			return "the topics are behind the log";
 	}
 	return NULL;

@@ -70,14 +70,17 @@ struct coordinator *sim_kafka_coordinator_get(struct sim_kafka *k, const char *i
 	return c;
 }
 
-/* A marker ends whatever is open of its producer. */
+/* A marker ends whatever is open of its producer; only what was there before it can be. */
 static void mark_left(struct partition *p, const struct coordinator *producer,
-		      enum state state)
+		      uint64_t transaction, enum state state)
 {
 	for (uint32_t i = sim_kafka_stable_end(p); i < p->n; i++)
 		if (p->records[i].is_left && p->records[i].producer == producer &&
-		    p->records[i].state == OPEN)
+		    p->records[i].transaction < transaction &&
+		    p->records[i].state == OPEN) {
 			p->records[i].state = state;
+			p->is_robbed |= p->records[i].was_committed && state == ABORTED;
+		}
 }
 
 /* One partition learns how a transaction ended. */
@@ -94,42 +97,68 @@ static void mark(struct partition *p, uint64_t transaction, enum state state)
 			has = true;
 		}
 	if (has)
-		mark_left(p, producer, state);
+		mark_left(p, producer, transaction, state);
 	if (has)
 		sim_kafka_record_add(p, (struct record){ .state = MARKER });
 }
 
 struct late_mark {
+	struct late_mark *next; /* of the same producer */
+	struct coordinator *coordinator;
 	struct partition *partition;
-	uint64_t transaction;
+	uint64_t transaction; /* 0: it was told by now */
 	enum state state;
 };
 
+static void land(struct late_mark *l)
+{
+	if (l->transaction != 0)
+		mark(l->partition, l->transaction, l->state);
+	l->transaction = 0;
+}
+
 static void mark_late(struct sim *sim, void *arg, uint64_t number)
 {
-	struct late_mark *l = arg;
+	struct late_mark *l = arg, **at = &l->coordinator->late;
 
 	(void)sim;
 	(void)number;
-	mark(l->partition, l->transaction, l->state);
+	land(l);
+	while (*at != l)
+		at = &(*at)->next;
+	*at = l->next;
 	sim_drop(l);
+}
+
+/* A coordinator lets nothing new begin before every partition was told of the last one. */
+void sim_kafka_transaction_begin(struct sim_kafka *k, struct coordinator *c)
+{
+	for (struct late_mark *l = c->late; l != NULL; l = l->next)
+		land(l);
+	c->transaction = ++k->n_transactions;
 }
 
 /* The coordinator found no leader: nobody tells the partition. */
 static bool leave_out(struct sim_kafka *k, const struct topic *t, struct partition *p,
 		      uint64_t transaction, enum state state)
 {
-	/* A position without its end would be read by nobody: it is waited for. */
-	if (state != ABORTED || strstr(t->name, "positions") != NULL ||
+	/* Records have no headers here, without which a dead letter cannot be compared. */
+	if ((state == COMMITTED && strstr(t->name, "dead_letters") != NULL) ||
 	    !sim_strikes(k->sim, k->faults.lost_markers))
 		return false;
+	sim_trace(k->sim, "topics: transaction %llu: %s, partition %u is not told",
+		  (unsigned long long)transaction, t->name,
+		  (unsigned int)(p - t->partitions));
 	for (uint32_t i = sim_kafka_stable_end(p); i < p->n; i++)
-		if (p->records[i].transaction == transaction)
+		if (p->records[i].transaction == transaction) {
 			p->records[i].is_left = true;
+			p->records[i].was_committed = state == COMMITTED;
+		}
 	return true;
 }
 
-static void end_everywhere(struct sim_kafka *k, uint64_t transaction, enum state state)
+static void end_everywhere(struct sim_kafka *k, struct coordinator *c,
+			   uint64_t transaction, enum state state)
 {
 	for (struct topic *t = k->topics; t != NULL; t = t->next)
 		for (uint32_t i = 0; i < t->n_partitions; i++) {
@@ -142,8 +171,9 @@ static void end_everywhere(struct sim_kafka *k, uint64_t transaction, enum state
 				continue;
 			}
 			l = sim_keep(k->sim, sizeof(*l));
-			*l = (struct late_mark){ &t->partitions[i], transaction,
-						 state };
+			*l = (struct late_mark){ c->late, c, &t->partitions[i],
+						 transaction, state };
+			c->late = l;
 			sim_after(k->sim, sim_below(&k->sim->random, k->faults.late_us),
 				  mark_late, l, 0);
 		}
@@ -157,7 +187,7 @@ void sim_kafka_transaction_end(struct sim_kafka *k, struct coordinator *c,
 			  (unsigned long long)c->transaction, c->id + strlen(c->id) - 1,
 			  state == COMMITTED ? "commits" : "aborts");
 	if (c->transaction != 0)
-		end_everywhere(k, c->transaction, state);
+		end_everywhere(k, c, c->transaction, state);
 	c->transaction = 0;
 }
 
@@ -230,6 +260,24 @@ bool sim_kafka_is_settled(const struct sim_kafka *kafka, const char *name,
 		    !is_open(kafka, p->records[i].transaction))
 			return false;
 	return true;
+}
+
+bool sim_kafka_is_robbed(const struct sim_kafka *kafka, const char *name,
+			 int32_t partition)
+{
+	return sim_kafka_partition_find(kafka, name, partition)->is_robbed;
+}
+
+bool sim_kafka_ends_in_abort(const struct sim_kafka *kafka, const char *name,
+			     int32_t partition)
+{
+	const struct partition *p = sim_kafka_partition_find(kafka, name, partition);
+	uint32_t i = p->n;
+
+	while (i > 0 &&
+	       (p->records[i - 1].state == MARKER || p->records[i - 1].key.n == 0))
+		i--;
+	return i > 0 && p->records[i - 1].state == ABORTED;
 }
 
 bool sim_kafka_committed(const struct sim_kafka *kafka, const char *name,

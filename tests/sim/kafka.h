@@ -56,6 +56,13 @@ struct sim_kafka_record {
 /* No record waits for the marker of a transaction that has ended. */
 bool sim_kafka_is_settled(const struct sim_kafka *kafka, const char *name,
 			  int32_t partition);
+/* Committed records of it became aborted ones, for want of a marker: until they are written
+ * again readers do not have them. Once true, true for ever. */
+bool sim_kafka_is_robbed(const struct sim_kafka *kafka, const char *name,
+			 int32_t partition);
+/* The newest record with a key was aborted. */
+bool sim_kafka_ends_in_abort(const struct sim_kafka *kafka, const char *name,
+			     int32_t partition);
 /* The next committed record from offset *at on, below the last stable offset; *at becomes
  * the offset behind it. false: there is none. */
 bool sim_kafka_committed(const struct sim_kafka *kafka, const char *name,

@@ -94,6 +94,65 @@ rd_kafka_message_t *rd_kafka_consume(rd_kafka_topic_t *rkt, int32_t partition,
 	return NULL;
 }
 
+/* Several partitions at once, each up to the end that it has when it is told. */
+
+rd_kafka_queue_t *rd_kafka_queue_new(rd_kafka_t *rk)
+{
+	rd_kafka_queue_t *q = calloc(1, sizeof(*q));
+
+	(void)rk;
+	if (q == NULL)
+		abort();
+	return q;
+}
+
+void rd_kafka_queue_destroy(rd_kafka_queue_t *q)
+{
+	free(q);
+}
+
+int rd_kafka_consume_start_queue(rd_kafka_topic_t *rkt, int32_t partition,
+				 int64_t offset, rd_kafka_queue_t *q)
+{
+	if (q->n == sizeof(q->of) / sizeof(q->of[0]))
+		abort();
+	q->of[q->n].topic = rkt;
+	q->of[q->n++].partition = partition;
+	return rd_kafka_consume_start(rkt, partition, offset);
+}
+
+rd_kafka_message_t *rd_kafka_consume_queue(rd_kafka_queue_t *q, int timeout_ms)
+{
+	for (uint32_t i = 0; i < q->n; i++) {
+		rd_kafka_topic_t *t = q->of[i].topic;
+
+		if (!t->at[q->of[i].partition].told_end)
+			return rd_kafka_consume(t, q->of[i].partition, timeout_ms);
+	}
+	sim_coro_sleep((uint64_t)timeout_ms * 1000);
+	return NULL;
+}
+
+/* No record has any: dead letters are never read here. */
+rd_kafka_resp_err_t rd_kafka_message_headers(const rd_kafka_message_t *m,
+					     rd_kafka_headers_t **out)
+{
+	(void)m;
+	(void)out;
+	return RD_KAFKA_RESP_ERR__NOENT;
+}
+
+rd_kafka_resp_err_t rd_kafka_header_get_last(const rd_kafka_headers_t *headers,
+					     const char *name, const void **value,
+					     size_t *n)
+{
+	(void)headers;
+	(void)name;
+	(void)value;
+	(void)n;
+	return RD_KAFKA_RESP_ERR__NOENT;
+}
+
 void rd_kafka_message_destroy(rd_kafka_message_t *m)
 {
 	free(m);
@@ -145,11 +204,15 @@ rd_kafka_resp_err_t rd_kafka_offsets_for_times(rd_kafka_t *rk,
 {
 	(void)timeout_ms;
 	sim_kafka_request(&rk->kafka);
-	for (int i = 0; i < offsets->cnt; i++)
-		offsets->elems[i].offset =
-			end_seen(&rk->kafka,
-				 sim_kafka_partition_find(rk->kafka.kafka,
-							  offsets->elems[i].topic,
-							  offsets->elems[i].partition));
+	for (int i = 0; i < offsets->cnt; i++) {
+		rd_kafka_topic_partition_t *e = &offsets->elems[i];
+
+		e->offset = e->offset == RD_KAFKA_OFFSET_BEGINNING
+				    ? 0
+				    : end_seen(&rk->kafka,
+					       sim_kafka_partition_find(rk->kafka.kafka,
+									e->topic,
+									e->partition));
+	}
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
 }

@@ -26,12 +26,14 @@ struct record {
 	uint64_t transaction; /* that it belongs to */
 	const struct coordinator *producer;
 	bool is_left; /* its marker never came: ends with the producer's next one */
+	bool was_committed; /* its coordinator says so */
 };
 
 struct partition {
 	struct record *records;
 	uint32_t n, max;
 	uint32_t stable; /* no open record lies before it */
+	bool is_robbed;  /* records that were committed were aborted with later ones */
 };
 
 struct topic {
@@ -46,7 +48,8 @@ struct coordinator {
 	struct coordinator *next;
 	char id[160];
 	uint32_t epoch;
-	uint64_t transaction; /* the open one; 0: none */
+	uint64_t transaction;   /* the open one; 0: none */
+	struct late_mark *late; /* markers on their way */
 };
 
 struct sim_kafka {
@@ -70,6 +73,14 @@ struct rd_kafka_topic_s {
 		int64_t position;
 		bool told_end;
 	} at[CONSUMED_MAX];
+};
+
+struct rd_kafka_queue_s {
+	struct {
+		rd_kafka_topic_t *topic;
+		int32_t partition;
+	} of[4 * CONSUMED_MAX];
+	uint32_t n;
 };
 
 struct queued {
@@ -107,6 +118,7 @@ int64_t sim_kafka_record_add(struct partition *p, struct record r);
 uint32_t sim_kafka_stable_end(struct partition *p);
 /* Made at the first call. */
 struct coordinator *sim_kafka_coordinator_get(struct sim_kafka *k, const char *id);
+void sim_kafka_transaction_begin(struct sim_kafka *k, struct coordinator *c);
 /* Of the one that is open, if there is one. */
 void sim_kafka_transaction_end(struct sim_kafka *k, struct coordinator *c,
 			       enum state state);

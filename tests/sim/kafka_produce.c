@@ -101,12 +101,12 @@ static void deliver(struct hr_kafka *k)
 			continue;
 		}
 		if (c->transaction == 0)
-			c->transaction = ++k->kafka->n_transactions;
+			sim_kafka_transaction_begin(k->kafka, c);
 		p = sim_kafka_partition_find(k->kafka, q->topic, q->message.partition);
 		q->message.offset = sim_kafka_record_add(
 			p, (struct record){ copy(q->key.p, q->key.n),
 					    copy(q->value.p, q->value.n), OPEN,
-					    c->transaction, c, false });
+					    c->transaction, c, false, false });
 		q->message.err = RD_KAFKA_RESP_ERR_NO_ERROR;
 		k->on_delivery(k->arg, &q->message);
 	}

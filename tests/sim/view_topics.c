@@ -15,14 +15,6 @@ static int sim_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *lock,
 
 #include "tests/sim/views.h"
 
-/* A person's command, which nobody gives here. */
-int hr_topics_repair(struct hr_topics_publisher *p, char said[HR_TOPICS_REASON],
-		     struct hr_err *err)
-{
-	(void)said;
-	return hr_fail(err, -ENOTSUP, "shard %u: nobody repairs here", p->shape.shard);
-}
-
 /* Until then; who has a link for it wakes it. */
 static int sim_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *lock,
 			      const struct timespec *until)
@@ -76,6 +68,8 @@ struct hr_view *sim_topics_view_new(const struct hr_view_conf *conf)
 			    &err);
 	v->committed_positions = rd_kafka_topic_new(hr_kafka_handle(v->committed),
 						    v->positions_name, NULL);
+	v->uncommitted_positions = rd_kafka_topic_new(hr_kafka_handle(v->uncommitted),
+						      v->positions_name, NULL);
 	v->latency = v->up = v->error_count = v->no_cells;
 	atomic_store(&v->topics_are_there, true);
 	for (uint16_t s = 0; s < n; s++)
@@ -91,6 +85,7 @@ void sim_topics_view_free(struct hr_view *v)
 		hr_topics_publisher_fini(&v->publishers[s]);
 	}
 	rd_kafka_topic_destroy(v->committed_positions);
+	rd_kafka_topic_destroy(v->uncommitted_positions);
 	hr_kafka_put(v->committed);
 	hr_kafka_put(v->uncommitted);
 	pthread_mutex_destroy(&v->lock);
@@ -121,6 +116,12 @@ uint64_t sim_topics_view_applied(const struct hr_view *v, uint16_t shard)
 {
 	return atomic_load(
 		&((struct hr_view *)(uintptr_t)v)->publishers[shard].applied);
+}
+
+uint64_t sim_topics_view_settled(const struct hr_view *v, uint16_t shard)
+{
+	return atomic_load(
+		&((struct hr_view *)(uintptr_t)v)->publishers[shard].settled);
 }
 
 bool sim_topics_view_is_stopped(const struct hr_view *v, uint16_t shard)

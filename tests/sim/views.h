@@ -23,6 +23,7 @@ void sim_topics_view_stop(struct hr_view *v);
 const char *sim_topics_view_reason(const struct hr_view *v, uint16_t shard);
 /* As hr_view_ops' applied(). */
 uint64_t sim_topics_view_applied(const struct hr_view *v, uint16_t shard);
+uint64_t sim_topics_view_settled(const struct hr_view *v, uint16_t shard);
 bool sim_topics_view_is_stopped(const struct hr_view *v, uint16_t shard);
 
 #endif
