@@ -130,13 +130,19 @@ static bool keep_config(struct hr_owned *s, struct hr_str body)
 	return true;
 }
 
-/* Hash and owner: n alone would take another's link for our own. */
+/* By its hash: n alone would take another's link for our own. The owner may be another
+ * where the log was cut and somebody who had read it appended it again. */
 static bool is_in_flight(const struct hr_owned *s, const struct hr_link_head *link)
 {
 	return s->flight != NULL &&
 	       (HR_MUTANT(own_by_n)
 			? s->flight->n == link->n
-			: hr_id128_equals(&s->flight->hash, &s->chain.hash)) &&
+			: hr_id128_equals(&s->flight->hash, &s->chain.hash));
+}
+
+static bool is_sent_by_us(const struct hr_owned *s, const struct hr_link_head *link)
+{
+	return s->flight != NULL &&
 	       hr_id128_equals(&s->flight->owner, &link->owner);
 }
 
@@ -158,6 +164,7 @@ static bool on_link(struct hr_owned *s, const struct hr_log_message *m,
 		    const struct hr_record *record, const struct hr_now *now)
 {
 	const struct hr_link_head *link = &record->link;
+	bool is_ours;
 
 	HR_CRASH_POINT(link_read_back);
 	if (is_barred(s, m))
@@ -167,8 +174,10 @@ static bool on_link(struct hr_owned *s, const struct hr_log_message *m,
 	if (link->body_kind == HR_BODY_CONFIG && !keep_config(s, link->body))
 		return false;
 	hr_owned_look_for_proved(s, link);
-	if (is_in_flight(s, link)) {
+	is_ours = is_sent_by_us(s, link) && is_in_flight(s, link);
+	if (is_in_flight(s, link))
 		hr_owned_flight_accepted(s, now);
+	if (is_ours) {
 		if (s->phase == HR_PHASE_FIRST && s->chain.n > s->known_n)
 			became_ready(s);
 	} else if (!s->caught_up || s->chain.n <= s->known_n) {
