@@ -73,6 +73,26 @@ static void what_is_in_flight_when_the_log_is_cut_is_not_lost(void)
 	world_fini(&w);
 }
 
+static void what_another_appended_again_in_our_place_is_not_sent_twice(void)
+{
+	struct world w;
+	struct box *a = world_init_owner(&w, 5), *b;
+
+	box_close(a, 77, false);
+	world_run(&w, 1);
+	a->is_paused = true; /* its link is on its way */
+	b = box_start(&w, 9);
+	CU_ASSERT_TRUE_FATAL(world_until(&w, b, HR_SHARD_READY, 1000));
+	CU_ASSERT_EQUAL_FATAL(world_finds(&w, 77, NULL), 1);
+	fake_store_cut(w.store, 0, 4);
+	world_run(&w, 3000);
+	CU_ASSERT_EQUAL_FATAL(world_finds(&w, 77, NULL), 1);
+	a->is_paused = false;
+	world_run(&w, 8000);
+	CU_ASSERT_EQUAL(world_finds(&w, 77, NULL), 1);
+	world_fini(&w);
+}
+
 static void beyond_memory_the_shard_stops_with_the_list(void)
 {
 	struct world w;
@@ -290,6 +310,8 @@ int main(void)
 		  a_log_that_was_cut_and_grew_again_is_noticed },
 		{ "what is in flight when the log is cut is not lost",
 		  what_is_in_flight_when_the_log_is_cut_is_not_lost },
+		{ "what another appended again in our place is not sent twice",
+		  what_another_appended_again_in_our_place_is_not_sent_twice },
 		{ "beyond memory the shard stops, with the list",
 		  beyond_memory_the_shard_stops_with_the_list },
 		{ "a loss that is accepted is written down, and the shard goes on",
