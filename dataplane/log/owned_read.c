@@ -142,8 +142,7 @@ static bool is_in_flight(const struct hr_owned *s, const struct hr_link_head *li
 
 static bool is_sent_by_us(const struct hr_owned *s, const struct hr_link_head *link)
 {
-	return s->flight != NULL &&
-	       hr_id128_equals(&s->flight->owner, &link->owner);
+	return s->flight != NULL && hr_id128_equals(&s->flight->owner, &link->owner);
 }
 
 /* Its shard stops here, and no other; the chain of this one is not read on. */
