@@ -220,7 +220,9 @@ struct hr_topics_publisher {
 	rd_kafka_topic_partition_list_t
 		*left;     /* found at the last look; NULL: none yet */
 	uint64_t looked_n; /* applied at that time */
+	uint64_t left_us;  /* that time */
 	uint64_t next_alarm_us;
+	uint64_t say_us; /* when it is told again that nothing begins */
 	uint32_t backoff_ms, fence_backoff_ms;
 	uint64_t fenced_us;
 	bool was_fenced;
@@ -344,9 +346,10 @@ int64_t *hr_topics_end_of(struct hr_topics_publisher *p,
 /* Commit p->at and p->ends, some of which have HR_TOPICS_MISSING now. -EAGAIN. */
 int hr_topics_tell_missing(struct hr_topics_publisher *p, struct hr_err *err);
 /*
- * Between two transactions, at least a second after the last look: whether something of the
- * shard has been open since then, although its transaction is over. If not, what was
- * applied by then is settled. hr_topics_look_begin() behind a connect, and before the end.
+ * Between two transactions, now and then: whether something of the shard is open although
+ * its transaction is over and its marker does not come any more. If nothing of the last look
+ * is open, what was applied by then is settled. hr_topics_look_begin() behind a connect, and
+ * before the end.
  */
 bool hr_topics_look(struct hr_topics_publisher *p);
 void hr_topics_look_begin(struct hr_topics_publisher *p);

@@ -30,6 +30,7 @@
 #define LOOK_US 20000u
 #define FLUSH_US 5000000u
 #define SWEEPS_MOST 3
+#define STUCK_US 5000000u
 
 /* The shard's own partitions of all topics, and that of its position: one that is
  * committed and lacks its marker was written again before (topics_hidden.c). */
@@ -267,15 +268,37 @@ int hr_topics_end_leftovers(struct hr_topics_publisher *p, struct hr_err *err)
 	return r;
 }
 
-static bool has(const rd_kafka_topic_partition_list_t *list,
-		const rd_kafka_topic_partition_t *at)
+/* One that is in both, or NULL. */
+static const rd_kafka_topic_partition_t *
+common(const rd_kafka_topic_partition_list_t *a,
+       const rd_kafka_topic_partition_list_t *b)
 {
-	for (int i = 0; i < list->cnt; i++)
-		if (list->elems[i].partition == at->partition &&
-		    list->elems[i].offset == at->offset &&
-		    strcmp(list->elems[i].topic, at->topic) == 0)
-			return true;
-	return false;
+	for (int i = 0; a != NULL && i < a->cnt; i++)
+		for (int k = 0; k < b->cnt; k++)
+			if (a->elems[i].partition == b->elems[k].partition &&
+			    a->elems[i].offset == b->elems[k].offset &&
+			    strcmp(a->elems[i].topic, b->elems[k].topic) == 0)
+				return &a->elems[i];
+	return NULL;
+}
+
+/* What is open at two looks: whether that is its marker's fault. */
+static bool is_left_out(const struct hr_topics_publisher *p,
+			const rd_kafka_topic_partition_t *open, uint64_t now_us)
+{
+	const uint64_t applied =
+		atomic_load_explicit(&p->applied, memory_order_relaxed);
+
+	if (applied == p->looked_n && now_us < p->left_us + STUCK_US)
+		return false;
+	hr_warn("view",
+		"topics: shard %u: topic %s, partition %d: what begins at offset "
+		"%" PRId64 " is open although link %" PRIu64
+		" was committed, %.1f s and %" PRIu64
+		" links ago: reading the position again",
+		p->shape.shard, open->topic, open->partition, open->offset, p->looked_n,
+		(double)(now_us - p->left_us) / 1e6, applied - p->looked_n);
+	return true;
 }
 
 void hr_topics_look_begin(struct hr_topics_publisher *p)
@@ -287,29 +310,37 @@ void hr_topics_look_begin(struct hr_topics_publisher *p)
 	atomic_store_explicit(&p->settled, p->at.n, memory_order_release);
 }
 
-/* The markers of the transaction before this may be on their way. Those of the one before
- * the last look are not. */
+/*
+ * A coordinator lets nobody into the next transaction before it has written the markers of
+ * this one or left them out (until then AddPartitionsToTxn is refused as
+ * CONCURRENT_TRANSACTIONS). So what was open at one look and still is, behind another
+ * commit, has none coming. Where no other follows only time tells, and brokers that are
+ * short of CPU were seen to take seconds for a marker.
+ */
 bool hr_topics_look(struct hr_topics_publisher *p)
 {
 	const uint64_t applied =
 		atomic_load_explicit(&p->applied, memory_order_relaxed);
+	const uint64_t now_us = hr_mono_us();
+	const rd_kafka_topic_partition_t *open;
 	rd_kafka_topic_partition_list_t *left;
 	struct hr_err err;
-	bool is_stuck = false;
 
 	if (find(p, &left, &err) < 0 || HR_MUTANT(leftovers_kept)) {
 		rd_kafka_topic_partition_list_destroy(left);
 		return false;
 	}
-	for (int i = 0; i < left->cnt && p->left != NULL; i++)
-		is_stuck |= has(p->left, &left->elems[i]);
-	if (!is_stuck)
-		atomic_store_explicit(&p->settled,
-				      left->cnt == 0 ? applied : p->looked_n,
-				      memory_order_release);
+	open = common(p->left, left);
+	if (open != NULL) {
+		rd_kafka_topic_partition_list_destroy(left);
+		return is_left_out(p, open, now_us);
+	}
+	atomic_store_explicit(&p->settled, left->cnt == 0 ? applied : p->looked_n,
+			      memory_order_release);
 	if (p->left != NULL)
 		rd_kafka_topic_partition_list_destroy(p->left);
 	p->left = left;
+	p->left_us = now_us;
 	p->looked_n = applied;
-	return is_stuck;
+	return false;
 }

@@ -17,6 +17,9 @@
 #define IDLE_MS 200u /* a look at the feed even if nobody woke us */
 #define REPLAY_MS 100u
 #define ALARM_US 1000000u
+/* Beginning in vain: before that is told, and between two lines about it. */
+#define VAIN_US 5000000u
+#define SAY_US 30000000u
 #define BACKOFF_MIN_MS 20u
 #define BACKOFF_MAX_MS 2000u
 #define AWAY_US 50000u /* between two looks at whose the shard is */
@@ -573,12 +576,27 @@ static void mend(struct hr_topics_publisher *p)
 		stop_by_name(p, &err);
 }
 
+/* The reasons are told by status while they last; a log that says nothing of minutes in
+ * which a shard is not published helps nobody. */
+static void say_in_vain(struct hr_topics_publisher *p, const struct hr_err *err)
+{
+	const uint64_t now_us = hr_mono_us();
+
+	if (p->say_us == 0)
+		p->say_us = now_us + VAIN_US;
+	if (now_us < p->say_us)
+		return;
+	p->say_us = now_us + SAY_US;
+	hr_warn("view", "topics: %s; beginning again", err->text);
+}
+
 static void connect_once(struct hr_topics_publisher *p)
 {
 	struct hr_err err = { "" };
 	int r = hr_topics_connect(p, &err);
 
 	if (r == 0) {
+		p->say_us = 0;
 		p->is_checked = false;
 		p->mean_cycle_us = 0;
 		p->next_begin_us = 0;
@@ -593,6 +611,7 @@ static void connect_once(struct hr_topics_publisher *p)
 			p->shape.shard, p->at.n + 1);
 	} else if (r == -EAGAIN) {
 		count_error(p);
+		say_in_vain(p, &err);
 		back_off(p, &err);
 	} else if (r == -ENOENT) {
 		mend(p);
@@ -649,13 +668,8 @@ static void look_back(struct hr_topics_publisher *p)
 	const bool is_stuck = hr_topics_look(p);
 
 	p->look_us = hr_mono_us() + LOOK_US;
-	if (!is_stuck)
-		return;
-	hr_warn("view",
-		"topics: shard %u: something is open behind a commit; reading the "
-		"position again",
-		p->shape.shard);
-	give_up_producer(p);
+	if (is_stuck)
+		give_up_producer(p);
 }
 
 static void step(struct hr_topics_publisher *p)
