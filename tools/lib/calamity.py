@@ -301,6 +301,7 @@ class World:
             x.take_down()
 
     def start_servers(self):
+        self.a.brokers_die = True
         self.a.start_kafka()
         self.a.start_redis()
         self.a.gen("shop", "--redis", f"{LOOPBACK}:{self.a.redis_port}", "--products",
