@@ -298,7 +298,7 @@ class Stage:
             mib = int(config["memory"].removesuffix("MiB"))
             self.huge.need(mib // 2 + 8 + extra)
 
-    def start(self, timeout_s=60):
+    def start(self, timeout_s=120):
         """headraced, until the appliance is ready."""
         self.start_daemon()
         try:
