@@ -190,7 +190,7 @@ struct reading {
 	rd_kafka_topic_t *topics[HR_TOPIC_COUNT];
 	rd_kafka_queue_t *queue;
 	uint32_t n_left;
-	bool *is_read[HR_TOPIC_COUNT];
+	bool *is_read[HR_TOPIC_COUNT], *is_done[HR_TOPIC_COUNT];
 };
 
 static int begin_all(struct reading *g,
@@ -235,16 +235,25 @@ static enum hr_topic topic_of(const struct reading *g, const rd_kafka_message_t 
 	return i;
 }
 
-/* 1: it was an end; 0; a negated errno. */
+/* An end comes where nothing more is there just now: where others write all the time it
+ * never does, and where they write again there is a second one. A record from behind what
+ * was the end at first says as much. */
+static void note_end(struct reading *g, enum hr_topic topic, uint32_t own)
+{
+	if (!g->is_done[topic][own])
+		g->n_left--;
+	g->is_done[topic][own] = true;
+}
+
 static int take(struct reading *g, const rd_kafka_message_t *m, struct hr_err *err)
 {
 	const enum hr_topic topic = topic_of(g, m);
-	struct hr_topics_align *a =
-		&g->t->of[topic][(uint32_t)m->partition / g->t->shape.n_shards];
+	const uint32_t own = (uint32_t)m->partition / g->t->shape.n_shards;
+	struct hr_topics_align *a = &g->t->of[topic][own];
 
 	if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-		g->n_left--;
-		return 1;
+		note_end(g, topic, own);
+		return 0;
 	}
 	if (m->err != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return hr_fail(err, -EIO, "topic %s, partition %d: %s",
@@ -254,6 +263,8 @@ static int take(struct reading *g, const rd_kafka_message_t *m, struct hr_err *e
 				m->offset) < 0)
 		return hr_fail(err, -ENOMEM, "no memory for the records of topic %s",
 			       rd_kafka_topic_name(m->rkt));
+	if (m->offset >= g->t->end[topic][own])
+		note_end(g, topic, own);
 	return 0;
 }
 
@@ -262,7 +273,7 @@ static int read_all(struct reading *g, struct hr_err *err)
 	uint64_t heard_us = hr_mono_us();
 	int r = 0;
 
-	while (r >= 0 && g->n_left > 0) {
+	while (r == 0 && g->n_left > 0) {
 		rd_kafka_message_t *m = rd_kafka_consume_queue(g->queue, POLL_MS);
 
 		if (must_end(g->t))
@@ -279,7 +290,7 @@ static int read_all(struct reading *g, struct hr_err *err)
 			rd_kafka_message_destroy(m);
 		}
 	}
-	return r < 0 ? r : 0;
+	return r;
 }
 
 int hr_topics_there_read(struct hr_topics_there *t,
@@ -293,7 +304,8 @@ int hr_topics_there_read(struct hr_topics_there *t,
 	for (enum hr_topic i = 0; i < HR_TOPIC_COUNT; i++) {
 		g.topics[i] = rd_kafka_topic_new(rk, t->names[i], NULL);
 		g.is_read[i] = calloc(hr_topics_own(&t->shape, i) + 1, sizeof(bool));
-		if (g.is_read[i] == NULL || g.topics[i] == NULL)
+		g.is_done[i] = calloc(hr_topics_own(&t->shape, i) + 1, sizeof(bool));
+		if (g.is_read[i] == NULL || g.is_done[i] == NULL || g.topics[i] == NULL)
 			r = hr_fail(err, -ENOMEM, "no memory to read the topics");
 	}
 	if (r == 0)
@@ -306,6 +318,7 @@ int hr_topics_there_read(struct hr_topics_there *t,
 		if (g.topics[i] != NULL)
 			rd_kafka_topic_destroy(g.topics[i]);
 		free(g.is_read[i]);
+		free(g.is_done[i]);
 	}
 	return r;
 }
@@ -347,9 +360,10 @@ static bool is_position(const rd_kafka_message_t *m)
 	       memcmp(m->key, HR_TOPICS_KEY, m->key_len) == 0;
 }
 
+/* Up to where the partition ended before: it may be written all the time. */
 static int read_position(struct hr_topics_there *t, rd_kafka_topic_t *topic,
-			 struct hr_position *at, struct hr_topics_ends *ends, bool *has,
-			 struct hr_err *err)
+			 int64_t end, struct hr_position *at,
+			 struct hr_topics_ends *ends, bool *has, struct hr_err *err)
 {
 	const uint64_t until_us = hr_mono_us() + NOTHING_US;
 	bool is_over = false;
@@ -373,7 +387,9 @@ static int read_position(struct hr_topics_there *t, rd_kafka_topic_t *topic,
 					    rd_kafka_topic_name(topic), t->shape.shard,
 					    m->offset);
 		}
-		is_over = m != NULL && m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+		is_over = m != NULL &&
+			  (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF ||
+			   (m->err == RD_KAFKA_RESP_ERR_NO_ERROR && m->offset >= end));
 		if (m != NULL)
 			rd_kafka_message_destroy(m);
 	}
@@ -385,17 +401,24 @@ int hr_topics_there_position(struct hr_topics_there *t, struct hr_position *at,
 {
 	char name[HR_KAFKA_TOPIC_NAME];
 	rd_kafka_topic_t *topic;
+	rd_kafka_resp_err_t e;
+	int64_t low, end;
 	int r;
 
 	hr_kafka_topic_name(name, t->config, HR_TOPICS_POSITIONS);
 	*has = false;
+	e = rd_kafka_query_watermark_offsets(hr_kafka_handle(t->uncommitted), name,
+					     t->shape.shard, &low, &end, ASK_MS);
+	if (e != RD_KAFKA_RESP_ERR_NO_ERROR)
+		return hr_fail(err, -EIO, "topic %s, partition %u: %s", name,
+			       t->shape.shard, rd_kafka_err2str(e));
 	topic = rd_kafka_topic_new(hr_kafka_handle(t->committed), name, NULL);
 	if (topic == NULL || rd_kafka_consume_start(topic, t->shape.shard,
 						    RD_KAFKA_OFFSET_BEGINNING) < 0)
 		r = hr_fail(err, -EIO, "topic %s: %s", name,
 			    rd_kafka_err2str(rd_kafka_last_error()));
 	else
-		r = read_position(t, topic, at, ends, has, err);
+		r = read_position(t, topic, end, at, ends, has, err);
 	if (topic != NULL) {
 		(void)rd_kafka_consume_stop(topic, t->shape.shard);
 		rd_kafka_topic_destroy(topic);
