@@ -37,6 +37,7 @@ enum fate {
 	FATE_OPEN, /* no partition of it has a marker yet */
 	FATE_ABORTED,
 	FATE_COMMITTED,
+	FATE_DELETED, /* what would tell is not there any more */
 };
 
 struct hidden {
@@ -135,6 +136,12 @@ static int look(struct hr_topics_publisher *p, const rd_kafka_topic_partition_t 
 						m->offset == offset
 					? FATE_COMMITTED
 					: FATE_ABORTED;
+		/* It is told once, and then the partition is silent. */
+		if (m != NULL && (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
+				  m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)) {
+			*fate = FATE_DELETED;
+			is_over = true;
+		}
 		if (m != NULL)
 			rd_kafka_message_destroy(m);
 	}
@@ -175,6 +182,37 @@ static bool are_equal(const struct hr_topics_ends *a, const struct hr_topics_end
 	return true;
 }
 
+/* Of its partitions that have their marker, until one says which. */
+static int ask_them(struct hidden *x, uint64_t n,
+		    const rd_kafka_topic_partition_list_t *list,
+		    const rd_kafka_topic_partition_list_t *stable, enum fate *fate,
+		    struct hr_err *err)
+{
+	const rd_kafka_topic_partition_t *deleted = NULL;
+	int r = 0;
+
+	for (int i = 0; i < list->cnt && r == 0 && *fate == FATE_OPEN; i++) {
+		if (stable->elems[i].offset <= list->elems[i].offset)
+			continue;
+		r = look(x->p, &list->elems[i], fate, err);
+		if (*fate == FATE_DELETED) {
+			deleted = &list->elems[i];
+			*fate = FATE_OPEN;
+		}
+	}
+	if (r < 0 || *fate != FATE_OPEN || deleted == NULL)
+		return r;
+	return hr_fail(err, -ENODATA,
+		       "shard %u: whether readers saw the topics up to link %" PRIu64
+		       " cannot be told: the brokers left out its position's marker, "
+		       "and its records (topic %s, partition %d, offset %" PRId64
+		       ") were deleted since; begin a new data set, or another "
+		       "kafka.topic_prefix, and give topics a longer retention than "
+		       "the appliance may be away",
+		       x->p->shape.shard, n, deleted->topic, deleted->partition,
+		       deleted->offset);
+}
+
 /* A transaction that wrote nothing but its position has no other partition to tell of it.
  * Whatever became of it, the topics hold what its position says if they held it before. */
 static int judge(struct hidden *x, const char *text, enum fate *fate,
@@ -200,9 +238,8 @@ static int judge(struct hidden *x, const char *text, enum fate *fate,
 		*fate = FATE_OPEN;
 	else if (at.n > p->at.n && are_equal(&x->ends, &x->best))
 		*fate = FATE_COMMITTED;
-	for (int i = 0; i < list->cnt && r == 0 && *fate == FATE_OPEN; i++)
-		if (stable->elems[i].offset > list->elems[i].offset)
-			r = look(p, &list->elems[i], fate, err);
+	if (r == 0)
+		r = ask_them(x, at.n, list, stable, fate, err);
 	rd_kafka_topic_partition_list_destroy(list);
 	rd_kafka_topic_partition_list_destroy(stable);
 	hr_topics_ends_raise(&x->seen, &x->ends);
